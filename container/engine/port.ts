@@ -1,0 +1,80 @@
+/**
+ * What the training task asks of whatever computes. One implementation now (tensorflow.ts); the plan compiler comes
+ * behind the same port.
+ *
+ * The flat vectors, all float32 and in this order:
+ *   parameters   [ trainable weights in layer order | moving statistics in layer order ]        layout.parameterLength
+ *   contribution [ sum over samples of the gradient | sum over samples of the change of the
+ *                  moving statistics | loss sum | correct | samples ]                           layout.contributionLength
+ * A contribution is a SUM over samples, never a mean: contributions of shards add up in the fixed tree (core/shards.ts)
+ * and the update divides by the sample count once.
+ *
+ * Invariants
+ *  E1  contribution(batch, key) is a pure function of (parameters, batch, key): same bits on every call in every process.
+ *  E2  update(reduced, learningRate) is a pure function of (parameters, slots, reduced, rate, step).
+ *  E3  `parameters` and `slots` are the state, whole: writing them into a fresh engine gives the same training.
+ */
+
+export interface TensorSlot {
+  /** As TF.js names it on export, e.g. `dense_1/kernel`. */
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly offset: number;
+  readonly length: number;
+  readonly trainable: boolean;
+}
+
+export interface Layout {
+  readonly tensors: readonly TensorSlot[];
+  readonly trainableLength: number;
+  readonly stateLength: number;
+  readonly parameterLength: number;
+  readonly contributionLength: number;
+  /** Length of the optimizer slots, all of them one after the other. */
+  readonly slotLength: number;
+}
+
+/** Rows of features, row-major, and one target row for each (one-hot or regression values). */
+export interface Batch {
+  readonly size: number;
+  readonly features: Float32Array;
+  readonly targets: Float32Array;
+}
+
+/** Keys every random number of a shard's computation (dropout): (seed, step, shard, layer). */
+export interface ShardKey {
+  readonly step: number;
+  readonly shard: number;
+}
+
+export interface Evaluation {
+  readonly samples: number;
+  readonly lossSum: number;
+  readonly correct: number;
+}
+
+export interface ExportedModel {
+  /** model.json of the TF.js Layers format. */
+  readonly topology: string;
+  readonly weights: Uint8Array;
+}
+
+export interface Engine {
+  /** Provider and backend, e.g. `tensorflow/wasm`; recorded in checkpoints and the result, one per run. */
+  readonly name: string;
+  readonly layout: Layout;
+  /** layout.parameterLength; a view of the live state. Call `parametersChanged` after writing. */
+  readonly parameters: Float32Array;
+  /** layout.slotLength; a view of the live state. */
+  readonly slots: Float32Array;
+  parametersChanged(): void;
+  /** Writes layout.contributionLength values into `out`. An empty batch gives zeros. */
+  contribution(batch: Batch, key: ShardKey, out: Float32Array): void;
+  /** One optimizer step from the reduced contribution; `step` is 0-based. */
+  update(reduced: Float32Array, learningRate: number, step: number): void;
+  evaluate(batch: Batch): Evaluation;
+  exportModel(): ExportedModel;
+  /** Name of the first layer whose output or weights are not finite; for the error message of NotConverging. */
+  findNonFinite(batch: Batch): string | undefined;
+  dispose(): void;
+}
