@@ -52,6 +52,12 @@ function second(seed: number, keys: readonly number[]): number {
   return foldAll(0x6c078965, 0x239b961b, seed, keys);
 }
 
+/**
+ * What a random number is for, as the first key after the seed: one seed serves a whole run, and no two uses of it may
+ * draw the same numbers.
+ */
+export const purposes = { initialWeights: 1, dropout: 2, sampleOrder: 3, split: 4, digits: 5 } as const;
+
 /** A whole number in [0, 2^32). */
 export function hash32(seed: number, ...keys: number[]): number {
   return finalise(first(seed, keys) ^ second(seed, keys)) >>> 0;
