@@ -1,0 +1,80 @@
+/**
+ * An event row in words for the progress view and for `status`. Events that only matter to someone who debugs are left
+ * out here (`undefined`); they are all in events.jsonl.
+ */
+import type { EventName } from '../core/events.ts';
+import type { EventRow } from '../core/run.ts';
+
+type Describe = (event: EventRow) => string | undefined;
+
+const quiet: Describe = () => undefined;
+
+/** One row per event of the catalogue: a new event does not compile until someone decides whether people see it. */
+const words: { readonly [K in EventName]: Describe } = {
+  'run.submitted': quiet,
+  'run.duplicate': quiet,
+  'run.validated': quiet,
+  'run.rejected': (event) => because('refused', event),
+  'run.planned': quiet,
+  'run.decided': (event) =>
+    text(event, 'action') === 'continue' ? undefined : because(`decided to ${text(event, 'action') ?? 'act'}`, event),
+  'run.finished': quiet,
+  'run.failed': (event) => because('the run failed', event),
+  'run.cancelled': (event) => because('cancelled', event),
+  'run.resumed': (event) => because('resumed', event),
+  'run.released': quiet,
+  'capacity.claimed': (event) => because('capacity claimed', event),
+  'capacity.released': quiet,
+  'launch.intended': quiet,
+  'launch.done': quiet,
+  'launch.short': (event) => because('not all tasks could be started', event),
+  'task.stopped': quiet,
+  'task.lost': (event) => because(`${who(event)} was lost`, event),
+  'task.orphaned': (event) => because(`stopped a task that belonged to nobody`, event),
+  'member.up': quiet,
+  'member.joined': (event) => because(`${who(event)} joined`, event),
+  'member.lost': (event) => because(`${who(event)} was lost`, event),
+  'member.silent': (event) => because(`${who(event)} went silent`, event),
+  'member.left': (event) => because(`${who(event)} left`, event),
+  'member.fenced': (event) => because(`${who(event)} was fenced`, event),
+  'member.caught-up': (event) => `${who(event)} caught up`,
+  'lease.taken': (event) => `${who(event)} leads`,
+  'lease.lost': (event) => because(`${who(event)} lost the lead`, event),
+  'generation.formed': (event) => because(`generation ${event.generation ?? '?'}${step(event, ' from')}`, event),
+  'frame.refused': quiet,
+  'training.started': (event) => `training started${step(event)}`,
+  'training.restored': (event) => `restored the checkpoint${step(event, ' of')}`,
+  'epoch.ended': quiet,
+  'training.ended': (event) => because(`training ended${step(event)}`, event),
+  'checkpoint.saved': (event) => `checkpoint${step(event)}`,
+  'checkpoint.failed': (event) => because('a checkpoint could not be saved', event),
+  'checkpoint.damaged': (event) => because('a checkpoint is damaged', event),
+  'checkpoint.deleted': quiet,
+  'chaos.injected': (event) => because('chaos', event),
+};
+
+export function describeEvent(event: EventRow): string | undefined {
+  const describe: Describe | undefined = Object.hasOwn(words, event.event)
+    ? words[event.event as EventName]
+    : undefined;
+  return describe?.(event);
+}
+
+/** The slot it is about when the event names one, else who wrote it. */
+function who(event: EventRow): string {
+  return text(event, 'slot') ?? text(event, 'task') ?? text(event, 'member') ?? event.by;
+}
+
+function text(event: EventRow, field: string): string | undefined {
+  const value = event[field];
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
+function because(what: string, event: EventRow): string {
+  const why = event.why ?? text(event, 'reason') ?? text(event, 'message');
+  return why === undefined || why === '' ? what : `${what}: ${why}`;
+}
+
+function step(event: EventRow, preposition = ' at'): string {
+  return event.step === undefined ? '' : `${preposition} step ${event.step}`;
+}
