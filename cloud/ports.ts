@@ -43,8 +43,14 @@ export interface Row<T> {
  *  absent   the row does not exist
  *  version  the row exists with exactly this version
  *  fence    the row does not exist, or its fence is not greater than this; the row then carries this fence
+ *  version and fence   both conditions: the row exists with exactly this version and its fence is not greater; the row
+ *           then carries this fence. For what is read, changed and written back under a generation.
  */
-export type When = { readonly absent: true } | { readonly version: number } | { readonly fence: number };
+export type When =
+  | { readonly absent: true }
+  | { readonly version: number }
+  | { readonly fence: number }
+  | { readonly version: number; readonly fence: number };
 export type Stored<T> =
   | { readonly kind: 'stored'; readonly version: number }
   | { readonly kind: 'conflict'; readonly current: Row<T> | undefined };
@@ -114,7 +120,7 @@ export interface Workflow {
 
 /** Read-only access to training data. On AWS `s3://` of an allowed bucket; embedded also a folder. */
 export interface Datasets {
-  /** The whole file, or undefined when there is none. `range` reads bytes [from, to). Throws DataInvalid for a URI that is not allowed. */
+  /** The whole file, or undefined when there is none. `range` reads bytes [from, to), cut at the end of the file (possibly to nothing). Throws DataInvalid for a URI that is not allowed. */
   read(uri: string, range?: { readonly from: number; readonly to: number }): Promise<Uint8Array | undefined>;
   /** Names of the files directly under a folder or prefix; undefined when there is no such folder. */
   list(uri: string): Promise<readonly string[] | undefined>;

@@ -297,7 +297,8 @@ export function createMemoryWorld(
 
 function holds(when: When, existing: StoredRow | undefined): boolean {
   if ('absent' in when) return existing === undefined;
-  if ('version' in when) return existing?.version === when.version;
+  if ('version' in when && existing?.version !== when.version) return false;
+  if (!('fence' in when)) return true;
   return existing === undefined || existing.fence <= when.fence;
 }
 
