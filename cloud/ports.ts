@@ -151,6 +151,8 @@ export interface Notices {
 }
 
 export interface Cloud {
+  /** Which launch kinds and data URIs make sense here: the laptop has no Fargate, AWS has no folders. */
+  readonly kind: 'embedded' | 'aws';
   readonly objects: ObjectStore;
   readonly table: Table;
   readonly tasks: TaskRunner;

@@ -59,6 +59,29 @@ export const keys = {
   chaos: (i: number) => `chaos/${i}`,
 } as const;
 
+/**
+ * Rows that belong to the whole cluster, not to one run: which runs are open (for the sweep), what each claims of the
+ * Auto Scaling groups, and the last floor set (its version makes concurrent changes of the floor line up).
+ */
+export const clusterPartition = 'cluster';
+export const clusterKeys = {
+  open: (runId: string) => `open/${runId}`,
+  claim: (runId: string) => `claim/${runId}`,
+  floor: (kind: LaunchKind) => `floor/${kind}`,
+} as const;
+export const clusterPrefixes = { open: 'open/', claim: 'claim/' } as const;
+
+export interface OpenRow {
+  readonly runId: string;
+  readonly sinceMs: number;
+}
+
+export interface ClaimRow {
+  readonly runId: string;
+  readonly kind: LaunchKind;
+  readonly instances: number;
+}
+
 /** Prefixes for queries. */
 export const prefixes = {
   launch: 'launch/',
@@ -105,7 +128,11 @@ export interface RunRow {
   readonly submittedAtMs: number;
   readonly startedAtMs?: number;
   readonly endedAtMs?: number;
+  /** Every task was seen stopped and every claim dropped after the end of this attempt. */
+  readonly releasedAtMs?: number;
   readonly executionArn?: string;
+  /** Where the config came from when it was an object, so that a refusal can be written beside it. */
+  readonly configUri?: string;
   readonly cancelRequestedBy?: string;
   readonly failure?: Failure;
   /** Spent so far, against RecoveryPlan. */
@@ -117,6 +144,8 @@ export interface RunRow {
 
 export interface LaunchRow {
   readonly n: number;
+  /** Batches of one visit of Launch share a round; the rung of the ladder follows from the rounds before. */
+  readonly round: number;
   readonly role: Role;
   readonly count: number;
   readonly kind: LaunchKind;

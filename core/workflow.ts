@@ -57,6 +57,16 @@ export interface DecideOutput extends RunRef {
   readonly turn: number;
   readonly seen: number;
   readonly beat: number;
+  /** Pause before the next launch, so that a task that exits at once is not a hot loop. 0 for all other actions. */
+  readonly waitSeconds: number;
+  /** TimeoutSeconds of the next Watch: the plan's, or less when a deadline comes sooner. */
+  readonly watchSeconds: number;
+}
+
+/** What the machine keeps in `failure` and ends with: a kind of core/failure.ts and its description. */
+export interface FailOutput extends RunRef {
+  readonly error: string;
+  readonly cause: string;
 }
 
 /** Input of the fail function: what Decide found (absent) or what a Catch brought. */
