@@ -1,0 +1,46 @@
+/** Clock, ids, log and notices of a process on AWS: the system's own, and one JSON line on standard output for each log event. */
+import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Clock, Ids, Log, LogLevel, Notices } from '../ports.ts';
+import type { Environment } from './settings.ts';
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  sleep: (ms, signal) => delay(ms, undefined, signal === undefined ? {} : { signal }),
+};
+
+export const systemIds: Ids = { hex: (bytes) => randomBytes(bytes).toString('hex') };
+
+export type Line = (text: string) => void;
+const standardOutput: Line = (text) => process.stdout.write(`${text}\n`);
+
+const levels: readonly LogLevel[] = ['debug', 'info', 'warn', 'error'];
+
+/** JSON.stringify escapes line ends and control characters, so no value can forge a second line. */
+export function jsonLog(env: Environment, line: Line = standardOutput): Log {
+  const from = Math.max(0, levels.indexOf((env.CUTTLEFISH_LOG_LEVEL ?? 'info') as LogLevel));
+  const who = {
+    ...(env.AWS_LAMBDA_FUNCTION_NAME === undefined ? {} : { function: env.AWS_LAMBDA_FUNCTION_NAME }),
+    ...(env.CUTTLEFISH_RUN_ID === undefined ? {} : { runId: env.CUTTLEFISH_RUN_ID }),
+    ...(env.CUTTLEFISH_ROLE === undefined ? {} : { role: env.CUTTLEFISH_ROLE }),
+  };
+  return {
+    write(level, event, detail) {
+      if (levels.indexOf(level) < from) return;
+      line(JSON.stringify({ at: new Date().toISOString(), level, event, ...who, ...detail }));
+    },
+  };
+}
+
+/**
+ * Notices are log lines for now: a subscription filter on `notice` carries them on. An EventBridge client would be the
+ * only use of one more SDK package, and nothing of the run depends on notices.
+ */
+export function logNotices(line: Line = standardOutput): Notices {
+  return {
+    async publish(detailType, detail) {
+      line(JSON.stringify({ at: new Date().toISOString(), level: 'info', notice: detailType, detail }));
+    },
+  };
+}
