@@ -1,0 +1,92 @@
+/**
+ * A reducer finishes the tree for its partition of the vector and sends the total to every worker. A parameter server is
+ * nothing but this; with no parameter servers every worker has one too. It keeps no state between steps, so losing one
+ * loses nothing (P3).
+ *
+ * Invariants
+ *  RD1 Exactly one step is open at a time: a worker sends step t+1 only after it has the total of t.
+ *  RD2 A contribution is taken only from a worker of the gang, for a tree node of that worker's own cover, once.
+ */
+import type { GangMember, TaskId } from '../run.ts';
+import { cover, ownership, type Range, shardRange } from '../shards.ts';
+import type { Effect } from './effects.ts';
+import { type Gang, type MessageOf, reducersOf } from './messages.ts';
+import { TreeSum } from './tree-sum.ts';
+
+/** The range of the flat vector that belongs to partition p of `partitions`. */
+export function partitionRange(vectorLength: number, partitions: number, partition: number): Range {
+  return shardRange(vectorLength, partitions, partition);
+}
+
+export class Reducer {
+  private readonly me: GangMember;
+  private readonly shards: number;
+  private readonly vectorLength: number;
+  private gang: Gang | undefined;
+  private partition = -1;
+  private step = 0;
+  private tree: TreeSum;
+  private seen = new Set<string>();
+
+  constructor(me: GangMember, shards: number, vectorLength: number) {
+    this.me = me;
+    this.shards = shards;
+    this.vectorLength = vectorLength;
+    this.tree = new TreeSum(shards);
+  }
+
+  /** The step whose contributions are being taken. */
+  get openStep(): number {
+    return this.step;
+  }
+
+  begin(gang: Gang, fromStep: number): void {
+    this.gang = gang;
+    this.partition = reducersOf(gang).findIndex((member) => member.taskId === this.me.taskId);
+    this.open(fromStep);
+  }
+
+  /** Forget the open step: the generation is over. */
+  pause(): void {
+    this.gang = undefined;
+    this.partition = -1;
+    this.open(0);
+  }
+
+  /** Effects, or the reason for which the message was refused. */
+  take(from: TaskId, message: MessageOf<'contribution'>): Effect[] | { readonly refused: string } {
+    const gang = this.gang;
+    if (gang === undefined || message.generation !== gang.generation) return { refused: 'not in this generation' };
+    if (message.partition !== this.partition) return { refused: `partition ${message.partition} is not ours` };
+    if (message.step !== this.step) return { refused: `step ${message.step} is not open (${this.step} is)` };
+    const rank = gang.workers.findIndex((worker) => worker.taskId === from);
+    if (rank < 0) return { refused: 'sender is not a worker of the gang' };
+    const nodes = cover(ownership(this.shards, gang.workers.length, rank));
+    const { level, index } = message;
+    if (!nodes.some((node) => node.level === level && node.index === index)) {
+      return { refused: `tree node ${level}/${index} is not the sender's` };
+    }
+    const range = partitionRange(this.vectorLength, reducersOf(gang).length, this.partition);
+    if (message.payload.length !== range.to - range.from) return { refused: `${message.payload.length} values` };
+    const key = `${level}/${index}`;
+    if (this.seen.has(key)) return { refused: 'sent twice' };
+    this.seen.add(key);
+
+    const total = this.tree.add({ level, index }, message.payload);
+    if (total === undefined) return [];
+    const { step, partition } = this;
+    this.open(step + 1);
+    const { generation } = gang;
+    return gang.workers.map((to) => ({
+      type: 'send',
+      to,
+      message: { type: 'reduced', generation, step, partition, payload: total },
+    }));
+  }
+
+  private open(step: number): void {
+    this.step = step;
+    this.tree = new TreeSum(this.shards);
+    this.seen = new Set();
+  }
+}

@@ -1,0 +1,216 @@
+/**
+ * A worker's steps: compute the shards we own, send the subtree sums to the reducers, take the totals, update, go on.
+ * Also lends our state to newcomers. Who is in the gang is the leader's business (leader.ts); finding a leader and
+ * refusing old generations is the member's (member.ts).
+ *
+ * Invariants
+ *  TR1 `step` counts updates applied; it never goes back, but by `load` of a snapshot on a newcomer.
+ *  TR2 An update is applied only from a total over all shards of that step, so the state after `step` updates is the same
+ *      bits on every worker, whoever computed what (P2).
+ *  TR3 The reduced vector of the last applied step is kept until the next: a member one step behind is brought up with it.
+ *  TR4 Workers of a gang are never more than one step apart.
+ */
+import type { GangMember, TaskId } from '../run.ts';
+import { ownership } from '../shards.ts';
+import type { Effect, NodeVector } from './effects.ts';
+import { type EpochSums, type Gang, type MessageOf, reducersOf } from './messages.ts';
+import { partitionRange } from './reducer.ts';
+
+export interface TrainingShape {
+  readonly shards: number;
+  readonly vectorLength: number;
+  readonly stepsPerEpoch: number;
+  readonly totalSteps: number;
+  /** Checkpoint after every so many steps, besides the epoch ends. */
+  readonly checkpointEvery: number;
+}
+
+type Phase = 'idle' | 'prepared' | 'aligning' | 'computing' | 'waiting' | 'evaluating' | 'ended';
+
+export class Trainer {
+  step = 0;
+  /** False until we have begun a generation or loaded a state: a fresh task has only the seed's. */
+  hasState = false;
+  phase: Phase = 'idle';
+  private readonly me: GangMember;
+  private readonly shape: TrainingShape;
+  private gang: Gang | undefined;
+  private fromStep = 0;
+  private incoming: Float32Array;
+  private missing = new Set<number>();
+  private lastReduced: { step: number; vector: Float32Array } | undefined;
+  private readonly borrowers = new Map<TaskId, GangMember>();
+  /** Totals that came before the one they follow, from another lender; a few at most. */
+  private readonly early = new Map<number, Float32Array>();
+  private evaluated = -1;
+  private evaluating = -1;
+  private stopAt: number;
+
+  constructor(me: GangMember, shape: TrainingShape) {
+    this.me = me;
+    this.shape = shape;
+    this.stopAt = shape.totalSteps;
+    this.incoming = new Float32Array(0);
+  }
+
+  /** A new generation is being formed: drop the step in flight. What it had computed is computed again, to the same bits. */
+  prepare(): void {
+    this.gang = undefined;
+    if (this.phase !== 'idle') this.phase = 'prepared';
+  }
+
+  begin(message: MessageOf<'begin'>): Effect[] {
+    const { gang, fromStep } = message;
+    this.gang = gang;
+    this.fromStep = fromStep;
+    this.hasState = true;
+    const effects: Effect[] = [];
+    if (message.lender === this.me.taskId && this.lastReduced !== undefined) {
+      const { step, vector } = this.lastReduced;
+      for (const to of gang.workers.filter((worker) => message.behind.includes(worker.taskId))) {
+        // A borrower has had every update already, in order, on the same link.
+        if (this.borrowers.has(to.taskId)) continue;
+        effects.push({ type: 'send', to, message: { type: 'replay', step, payload: vector } });
+      }
+    }
+    for (const worker of gang.workers) this.borrowers.delete(worker.taskId);
+    this.phase = 'aligning';
+    effects.push(...this.align());
+    return effects;
+  }
+
+  /** A newcomer asks for our state; from now on it gets every update as well. */
+  lend(to: GangMember): Effect[] {
+    this.borrowers.set(to.taskId, to);
+    return [{ type: 'lend', to, step: this.step }];
+  }
+
+  forget(peer: TaskId): void {
+    this.borrowers.delete(peer);
+  }
+
+  load(message: MessageOf<'snapshot'>): Effect[] {
+    this.step = message.step;
+    this.hasState = true;
+    this.lastReduced = undefined;
+    const { step, sums, lastSums, parameterLength, payload } = message;
+    return [{ type: 'load', step, sums, lastSums, parameterLength, payload }, ...this.align()];
+  }
+
+  /** The state at this step was restored from a checkpoint (or is the seed's, at step 0). */
+  restored(step: number): void {
+    this.step = step;
+    this.hasState = true;
+  }
+
+  /** An update that the others have made already. Two may lend us the same one: the second no longer fits. */
+  replay(message: MessageOf<'replay'>): Effect[] {
+    if (message.payload.length !== this.shape.vectorLength || !this.hasState) return [];
+    if (message.step > this.step && this.early.size < 8) this.early.set(message.step, message.payload);
+    if (message.step !== this.step) return [];
+    const effects: Effect[] = [];
+    for (let next: Float32Array | undefined = message.payload; next !== undefined; next = this.early.get(this.step)) {
+      this.early.delete(this.step);
+      effects.push(...this.apply(next));
+    }
+    return [...effects, ...this.align()];
+  }
+
+  computed(generation: number, step: number, parts: readonly NodeVector[]): Effect[] {
+    const gang = this.gang;
+    if (gang === undefined || gang.generation !== generation || this.phase !== 'computing' || step !== this.step)
+      return [];
+    this.phase = 'waiting';
+    const reducers = reducersOf(gang);
+    return reducers.flatMap((to, partition) => {
+      const { from, to: end } = partitionRange(this.shape.vectorLength, reducers.length, partition);
+      return parts.map(({ node, vector }): Effect => {
+        // Our own reducer adds into what it is given; a slice keeps the vector ours.
+        const payload = to.taskId === this.me.taskId ? vector.slice(from, end) : vector.subarray(from, end);
+        return {
+          type: 'send',
+          to,
+          message: { type: 'contribution', generation, step, partition, level: node.level, index: node.index, payload },
+        };
+      });
+    });
+  }
+
+  /** Effects, or the reason for which the total was refused. */
+  reduced(from: TaskId, message: MessageOf<'reduced'>): Effect[] | { readonly refused: string } {
+    const gang = this.gang;
+    if (gang === undefined || message.generation !== gang.generation) return { refused: 'not in this generation' };
+    const reducers = reducersOf(gang);
+    if (reducers[message.partition]?.taskId !== from)
+      return { refused: `partition ${message.partition} is not the sender's` };
+    if (this.phase !== 'waiting' || message.step !== this.step) return { refused: `step ${message.step} is not open` };
+    if (!this.missing.has(message.partition)) return { refused: 'sent twice' };
+    const range = partitionRange(this.shape.vectorLength, reducers.length, message.partition);
+    if (message.payload.length !== range.to - range.from) return { refused: `${message.payload.length} values` };
+    this.incoming.set(message.payload, range.from);
+    this.missing.delete(message.partition);
+    if (this.missing.size > 0) return [];
+    return [...this.apply(this.incoming), ...this.next()];
+  }
+
+  evaluatedAt(step: number, stop: boolean): Effect[] {
+    if (step !== this.evaluating) return [];
+    this.evaluating = -1;
+    this.evaluated = step;
+    if (stop) this.stopAt = Math.min(this.stopAt, step);
+    return this.phase === 'evaluating' && this.gang !== undefined ? this.next() : [];
+  }
+
+  private apply(vector: Float32Array): Effect[] {
+    const { step } = this;
+    const effects: Effect[] = [{ type: 'apply', step, reduced: vector }];
+    this.lastReduced = { step, vector };
+    for (const to of this.borrowers.values()) {
+      effects.push({ type: 'send', to, message: { type: 'replay', step, payload: vector } });
+    }
+    this.step = step + 1;
+    return effects;
+  }
+
+  /** At the step the generation begins with we are level with the others. */
+  private align(): Effect[] {
+    if (this.phase !== 'aligning' || this.gang === undefined || this.step < this.fromStep) return [];
+    return this.next();
+  }
+
+  /** What to do with the state after `step` updates: evaluate it, end, or compute the next step. */
+  private next(): Effect[] {
+    const gang = this.gang;
+    if (gang === undefined) return [];
+    const { step, shape } = this;
+    const leads = gang.leader === this.me.taskId;
+    const effects: Effect[] = [];
+    const boundary = step > 0 && step % shape.stepsPerEpoch === 0;
+    if (leads && boundary && this.evaluated !== step) {
+      this.phase = 'evaluating';
+      if (this.evaluating === step) return [];
+      this.evaluating = step;
+      return [{ type: 'evaluate', epoch: step / shape.stepsPerEpoch, step }];
+    }
+    if (step >= this.stopAt) {
+      this.phase = 'ended';
+      return leads ? [{ type: 'finish', step, gang }] : [];
+    }
+    if (leads && step > 0 && (boundary || step % shape.checkpointEvery === 0)) {
+      effects.push({ type: 'checkpoint', step, generation: gang.generation });
+    }
+    this.phase = 'computing';
+    this.missing = new Set(reducersOf(gang).keys());
+    this.incoming = new Float32Array(shape.vectorLength);
+    const rank = gang.workers.findIndex((worker) => worker.taskId === this.me.taskId);
+    effects.push({
+      type: 'compute',
+      generation: gang.generation,
+      step,
+      shards: ownership(shape.shards, gang.workers.length, rank),
+    });
+    return effects;
+  }
+}
+
+export const noSums: EpochSums = [0, 0, 0];
