@@ -9,11 +9,9 @@
  */
 import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isRunning, ownIdentity, type ProcessIdentity } from '../cloud/embedded/processes.ts';
 
-export interface Driver {
-  readonly pid: number;
-  /** Start time of the process as the system tells it; empty where the system does not. */
-  readonly born: string;
+export interface Driver extends ProcessIdentity {
   readonly command: string;
 }
 
@@ -22,7 +20,7 @@ export type Locked = { readonly kind: 'locked'; release(): void } | { readonly k
 export function takeLock(stateDir: string, runId: string, command: string): Locked {
   const path = lockPath(stateDir, runId);
   mkdirSync(join(stateDir, 'locks'), { recursive: true });
-  const mine: Driver = { pid: process.pid, born: bornAt(process.pid), command };
+  const mine: Driver = { ...ownIdentity(), command };
   const draft = `${path}.${process.pid}`;
   writeFileSync(draft, JSON.stringify(mine));
   try {
@@ -35,7 +33,7 @@ export function takeLock(stateDir: string, runId: string, command: string): Lock
         if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
       }
       const holder = readLock(path);
-      if (holder && isAlive(holder)) return { kind: 'busy', driver: holder };
+      if (holder && isRunning(holder)) return { kind: 'busy', driver: holder };
       removeStale(path, holder);
     }
     throw new Error(`cannot take the lock ${path}: it changes hands all the time`);
@@ -47,7 +45,7 @@ export function takeLock(stateDir: string, runId: string, command: string): Lock
 /** Who drives the run at this moment, if anyone. */
 export function driverOf(stateDir: string, runId: string): Driver | undefined {
   const holder = readLock(lockPath(stateDir, runId));
-  return holder && isAlive(holder) ? holder : undefined;
+  return holder && isRunning(holder) ? holder : undefined;
 }
 
 function lockPath(stateDir: string, runId: string): string {
@@ -71,7 +69,7 @@ function removeStale(path: string, seen: Driver | undefined): void {
     return;
   }
   const moved = readLock(aside);
-  if (moved && (moved.pid !== seen?.pid || moved.born !== seen.born) && isAlive(moved)) {
+  if (moved && (moved.pid !== seen?.pid || moved.start !== seen.start) && isRunning(moved)) {
     try {
       linkSync(aside, path);
     } catch {
@@ -83,26 +81,5 @@ function removeStale(path: string, seen: Driver | undefined): void {
 
 function releaseIfMine(path: string, mine: Driver): void {
   const holder = readLock(path);
-  if (holder?.pid === mine.pid && holder.born === mine.born) rmSync(path, { force: true });
-}
-
-export function isAlive({ pid, born }: Pick<Driver, 'pid' | 'born'>): boolean {
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false;
-  }
-  const now = bornAt(pid);
-  return now === '' || born === '' || now === born;
-}
-
-function bornAt(pid: number): string {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The name in parentheses may hold spaces; the fields after it do not. Start time is field 22, state is 3.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return fields[0] === 'Z' ? 'ended' : (fields[19] ?? '');
-  } catch {
-    return '';
-  }
+  if (holder?.pid === mine.pid && holder.start === mine.start) rmSync(path, { force: true });
 }

@@ -30,8 +30,8 @@ test('L2 the lock of a process that is gone, or of another process with its id, 
   mkdirSync(join(stateDir, 'locks'), { recursive: true });
   const write = (run: string, driver: object) =>
     writeFileSync(join(stateDir, 'locks', `${run}.json`), JSON.stringify(driver));
-  write('gone', { pid: 2 ** 22 + 1, born: '1', command: 'train' });
-  write('reused', { pid: process.pid, born: '1', command: 'train' });
+  write('gone', { pid: 2 ** 22 + 1, start: '1', command: 'train' });
+  write('reused', { pid: process.pid, start: '1', command: 'train' });
   writeFileSync(join(stateDir, 'locks', 'torn.json'), '{"pid":');
   for (const run of ['gone', 'reused', 'torn']) {
     expect(driverOf(stateDir, run)).toBeUndefined();
@@ -42,7 +42,7 @@ test('L2 the lock of a process that is gone, or of another process with its id, 
 
 test('L1 of eight processes that take a dead lock at once exactly one gets it', async () => {
   mkdirSync(join(stateDir, 'locks'), { recursive: true });
-  writeFileSync(join(stateDir, 'locks', 'r.json'), JSON.stringify({ pid: 2 ** 22 + 1, born: '1', command: 'x' }));
+  writeFileSync(join(stateDir, 'locks', 'r.json'), JSON.stringify({ pid: 2 ** 22 + 1, start: '1', command: 'x' }));
   const { build } = await import('esbuild');
   const bundle = join(stateDir, 'lock.mjs');
   await build({
