@@ -1,0 +1,103 @@
+/**
+ * Small steps on files that the embedded world is made of.
+ *
+ * Invariants
+ *  B1  A file appears under its name whole or not at all: it is written under a temporary name in a folder that nobody
+ *      lists, then renamed or linked.
+ *  B2  What the file system refuses becomes StorageFailed, which names the file and the reason.
+ */
+import { closeSync, fsyncSync, linkSync, openSync, readFileSync, renameSync, unlinkSync, writeSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { CuttlefishError } from '../../core/failure.ts';
+import { randomIds } from './ids.ts';
+
+/** The errno name of what was thrown, e.g. `ENOENT`. */
+export function codeOf(thrown: unknown): string | undefined {
+  return thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : undefined;
+}
+
+export function storageFailed(what: string, cause: unknown): CuttlefishError {
+  if (cause instanceof CuttlefishError) return cause;
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new CuttlefishError({ kind: 'StorageFailed', what, reason }, { cause });
+}
+
+/** Runs a step and gives what the file system refused a name; the codes in `expected` answer undefined. */
+export function attempt<T>(what: string, step: () => T, expected: readonly string[] = []): T | undefined {
+  try {
+    return step();
+  } catch (error) {
+    if (expected.includes(codeOf(error) ?? '')) return undefined;
+    throw storageFailed(what, error);
+  }
+}
+
+/** Writes all the bytes (a write may be short) to a new file; a half-written file is removed again. */
+export function writeWhole(path: string, body: Uint8Array | string, sync: boolean): void {
+  const bytes = typeof body === 'string' ? Buffer.from(body) : body;
+  const file = openSync(path, 'wx', 0o644);
+  try {
+    for (let done = 0; done < bytes.byteLength; ) done += writeSync(file, bytes, done);
+    if (sync) fsyncSync(file);
+  } catch (error) {
+    attempt(path, () => unlinkSync(path), ['ENOENT']);
+    throw error;
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** A rename is durable once its folder is. Not every file system can sync a folder, and then nothing better exists. */
+export function syncFolder(folder: string): void {
+  try {
+    const file = openSync(folder, 'r');
+    try {
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    // Best effort, see above.
+  }
+}
+
+export interface PublishOptions {
+  /** Folder for the temporary name; must be on the same file system. */
+  readonly temp: string;
+  readonly absent?: boolean;
+  /** Survive a power cut, not only a killed process. */
+  readonly sync?: boolean;
+}
+
+/** B1. False when `absent` was asked for and the name is taken. */
+export function publish(path: string, body: Uint8Array | string, options: PublishOptions): boolean {
+  const sync = options.sync ?? false;
+  const temp = join(options.temp, randomIds.hex(12));
+  try {
+    writeWhole(temp, body, sync);
+    try {
+      if (options.absent) linkSync(temp, path);
+      else renameSync(temp, path);
+    } catch (error) {
+      unlinkSync(temp);
+      if (options.absent && codeOf(error) === 'EEXIST') return false;
+      throw error;
+    }
+    if (options.absent) unlinkSync(temp);
+    if (sync) syncFolder(dirname(path));
+    return true;
+  } catch (error) {
+    throw storageFailed(path, error);
+  }
+}
+
+/** A JSON file written by `publish`; undefined when there is none. */
+export function readJson<T>(path: string): T | undefined {
+  const text = attempt(path, () => readFileSync(path, 'utf8'), ['ENOENT', 'ENOTDIR']);
+  if (text === undefined) return undefined;
+  try {
+    return JSON.parse(text) as T;
+  } catch (error) {
+    throw storageFailed(path, error);
+  }
+}
