@@ -1,0 +1,110 @@
+/**
+ * Samples in memory, normalised as they are gathered: bytes stay bytes (a quarter of the memory of float32).
+ *
+ * Invariants
+ *  SS1 A gathered feature is a function of the stored value and the normalisation alone: the same bits in every task.
+ *  SS2 Statistics for standardizing are summed over the training samples in index order, in double precision.
+ */
+import type { Normalisation } from '../../core/plan.ts';
+import type { Batch } from '../engine/port.ts';
+import type { SampleSet } from './port.ts';
+
+/** A file of samples as it was read. */
+export interface SampleStore {
+  readonly featureLength: number;
+  /** samples x featureLength. */
+  readonly features: Uint8Array | Float32Array;
+  /** Class index or regression value of each sample. */
+  readonly labels: Uint8Array | Float32Array;
+}
+
+/** Writes the normalised features of one stored sample, which begin at `from`, into `out` at `to`. */
+export type Normaliser = (features: Uint8Array | Float32Array, from: number, out: Float32Array, to: number) => void;
+
+export function makeNormaliser(normalisation: Normalisation, store: SampleStore, train: ArrayLike<number>): Normaliser {
+  const length = store.featureLength;
+  if (normalisation.kind === 'standardize') {
+    const { means, scales } = statistics(store, train);
+    return (features, from, out, to) => {
+      for (let i = 0; i < length; i += 1) {
+        out[to + i] = ((features[from + i] as number) - (means[i] as number)) * (scales[i] as number);
+      }
+    };
+  }
+  const { scale, offset } = normalisation.kind === 'scale' ? normalisation : { scale: 1, offset: 0 };
+  if (store.features instanceof Uint8Array) {
+    const table = Float32Array.from({ length: 256 }, (_, value) => value * scale + offset);
+    return (features, from, out, to) => {
+      for (let i = 0; i < length; i += 1) out[to + i] = table[features[from + i] as number] as number;
+    };
+  }
+  return (features, from, out, to) => {
+    for (let i = 0; i < length; i += 1) out[to + i] = (features[from + i] as number) * scale + offset;
+  };
+}
+
+/** The samples of `store` at `indices` (all when undefined), with one-hot targets for `classes` or plain values for 0. */
+export function makeSampleSet(
+  store: SampleStore,
+  indices: Uint32Array | undefined,
+  classes: number,
+  normalise: Normaliser,
+): SampleSet {
+  const { featureLength } = store;
+  const targetLength = classes > 0 ? classes : 1;
+  const size = indices?.length ?? store.labels.length;
+  let features = new Float32Array(0);
+  let targets = new Float32Array(0);
+  return {
+    size,
+    featureLength,
+    targetLength,
+    gather(wanted, from, to): Batch {
+      const count = to - from;
+      if (features.length < count * featureLength) {
+        features = new Float32Array(count * featureLength);
+        targets = new Float32Array(count * targetLength);
+      }
+      targets.fill(0, 0, count * targetLength);
+      for (let row = 0; row < count; row += 1) {
+        const position = wanted[from + row] as number;
+        if (!(position >= 0 && position < size)) throw new RangeError(`sample ${position} of a set of ${size}`);
+        const at = indices === undefined ? position : (indices[position] as number);
+        normalise(store.features, at * featureLength, features, row * featureLength);
+        const label = store.labels[at] as number;
+        if (classes > 0) targets[row * classes + label] = 1;
+        else targets[row] = label;
+      }
+      return {
+        size: count,
+        features: features.subarray(0, count * featureLength),
+        targets: targets.subarray(0, count * targetLength),
+      };
+    },
+  };
+}
+
+function statistics(store: SampleStore, train: ArrayLike<number>): { means: Float64Array; scales: Float64Array } {
+  const { featureLength, features } = store;
+  const means = new Float64Array(featureLength);
+  const scales = new Float64Array(featureLength);
+  const count = Math.max(1, train.length);
+  for (let row = 0; row < train.length; row += 1) {
+    const from = (train[row] as number) * featureLength;
+    for (let i = 0; i < featureLength; i += 1) means[i] = (means[i] as number) + (features[from + i] as number);
+  }
+  for (let i = 0; i < featureLength; i += 1) means[i] = (means[i] as number) / count;
+  for (let row = 0; row < train.length; row += 1) {
+    const from = (train[row] as number) * featureLength;
+    for (let i = 0; i < featureLength; i += 1) {
+      const off = (features[from + i] as number) - (means[i] as number);
+      scales[i] = (scales[i] as number) + off * off;
+    }
+  }
+  for (let i = 0; i < featureLength; i += 1) {
+    const deviation = Math.sqrt((scales[i] as number) / count);
+    // A feature that never changes carries nothing; dividing by its deviation would make noise of it.
+    scales[i] = deviation > 1e-12 ? 1 / deviation : 0;
+  }
+  return { means, scales };
+}
