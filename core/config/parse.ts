@@ -1,0 +1,76 @@
+/**
+ * A config's text as a valid Config, or every problem of it at once. Nothing is launched, read or looked up here; what
+ * needs a look at the data is core/planning.ts.
+ *
+ * Invariants
+ *  Q1  Any text gives a value; nothing is thrown, whatever the text.
+ *  Q2  Issues have line and column, and come in the order of the file.
+ *  Q3  Blocks are checked one by one: a problem in one hides nothing in another (P7).
+ */
+import type { Issue } from '../failure.ts';
+import { type Plain, readDocument } from './document.ts';
+import { toIssues } from './issues.ts';
+import { issueAt, locate, type Positions, sortIssues } from './positions.ts';
+import { type Blocks, checkRules } from './rules.ts';
+import { type Config, blocks as schemas } from './schema.ts';
+import { didYouMean } from './suggest.ts';
+
+export type Parsed =
+  | { readonly kind: 'valid'; readonly config: Config; readonly positions: Positions }
+  | { readonly kind: 'invalid'; readonly source: string; readonly issues: readonly Issue[] };
+
+/** A file with more wrong than this is not a config; the rest would only scroll the first ones away. */
+const maxIssues = 100;
+
+/** `source` is the name of the file, for messages. */
+export function parseConfig(text: string, source: string): Parsed {
+  const read = readDocument(text);
+  if (read.kind === 'unreadable') return invalid(source, read.issues);
+  const { positions } = read;
+  const root = read.value as Readonly<Record<string, Plain>>;
+  const names = Object.keys(schemas);
+  const issues = [...read.issues];
+  for (const field of Object.keys(root)) {
+    if (names.includes(field)) continue;
+    const message = `unknown field${didYouMean(field, names)}`;
+    issues.push(issueAt(positions, [field], message, names.join(', '), 'key'));
+  }
+
+  const parsed: Record<string, unknown> = {};
+  for (const [name, schema] of Object.entries(schemas)) {
+    const result = schema.safeParse(root[name]);
+    if (result.success) {
+      parsed[name] = result.data;
+      continue;
+    }
+    issues.push(...toIssues(result.error.issues, [name], { root, positions }));
+    // An unknown field is a mistake of its own: the rest of the block still means something, and is checked further.
+    const known = withoutUnknown(root[name], result.error.issues);
+    const again = known === undefined ? undefined : schema.safeParse(known);
+    if (again?.success) parsed[name] = again.data;
+  }
+  // Each entry was made by the schema of its name, which is what Blocks says.
+  issues.push(...locate(checkRules(parsed as Blocks), positions));
+  return issues.length > 0 ? invalid(source, issues) : { kind: 'valid', config: parsed as Config, positions };
+}
+
+function invalid(source: string, issues: readonly Issue[]): Parsed {
+  return { kind: 'invalid', source, issues: sortIssues(issues).slice(0, maxIssues) };
+}
+
+interface SchemaIssue {
+  readonly code?: string;
+  readonly path: readonly PropertyKey[];
+  readonly keys?: readonly string[];
+}
+
+function withoutUnknown(block: Plain | undefined, issues: readonly SchemaIssue[]): Plain | undefined {
+  if (block === undefined || issues.some(({ code }) => code !== 'unrecognized_keys')) return undefined;
+  const copy: Plain = structuredClone(block);
+  for (const { path, keys } of issues) {
+    let at: unknown = copy;
+    for (const part of path) at = (at as Record<PropertyKey, unknown>)[part];
+    for (const key of keys ?? []) delete (at as Record<string, unknown>)[key];
+  }
+  return copy;
+}
