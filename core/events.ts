@@ -24,6 +24,7 @@ export const eventNames = [
   'task.stopped',
   'task.lost',
   'task.orphaned',
+  'event.dropped',
   // members, seen from the data plane
   'member.up',
   'member.joined',
