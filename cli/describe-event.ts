@@ -31,6 +31,7 @@ const words: { readonly [K in EventName]: Describe } = {
   'task.stopped': quiet,
   'task.lost': (event) => because(`${who(event)} was lost`, event),
   'task.orphaned': (event) => because(`stopped a task that belonged to nobody`, event),
+  'event.dropped': quiet,
   'member.up': quiet,
   'member.joined': (event) => because(`${who(event)} joined`, event),
   'member.lost': (event) => because(`${who(event)} was lost`, event),
