@@ -23,17 +23,17 @@ export interface TaskStateChange extends Readonly<Record<string, unknown>> {
   }[];
   readonly tags: readonly { readonly key: string; readonly value: string }[];
   readonly createdAt: string;
+  readonly startedAt?: string;
   readonly stopCode?: string;
   readonly stoppedReason?: string;
   readonly stoppedAt?: string;
 }
 
-const cluster = 'cuttlefish';
-const arn = (kind: string) => `arn:aws:ecs:${embeddedRegion}:${embeddedAccount}:${kind}/${cluster}`;
-export const taskArnOf = (taskId: string): string => `${arn('task')}/${taskId}`;
+const clusterArn = `arn:aws:ecs:${embeddedRegion}:${embeddedAccount}:cluster/cuttlefish`;
 
-export function runningEvent(task: TaskRecord): NewEvent {
+export function runningEvent(task: TaskRecord, startedAtMs: number): NewEvent {
   return event(task, {
+    startedAt: new Date(startedAtMs).toISOString(),
     lastStatus: 'RUNNING',
     desiredStatus: 'RUNNING',
     version: 2,
@@ -41,7 +41,7 @@ export function runningEvent(task: TaskRecord): NewEvent {
   });
 }
 
-export function stoppedEvent(task: TaskRecord, stopped: StoppedRecord): NewEvent {
+export function stoppedEvent(task: TaskRecord, stopped: StoppedRecord, startedAtMs?: number): NewEvent {
   const container = {
     name: containerOf(task.role),
     lastStatus: 'STOPPED',
@@ -53,6 +53,7 @@ export function stoppedEvent(task: TaskRecord, stopped: StoppedRecord): NewEvent
     desiredStatus: 'STOPPED',
     version: 3,
     containers: stopped.code === 'TaskFailedToStart' ? [] : [container],
+    ...(startedAtMs === undefined ? {} : { startedAt: new Date(startedAtMs).toISOString() }),
     stopCode: stopped.code,
     stoppedReason: stopped.reason,
     stoppedAt: new Date(stopped.stoppedAtMs).toISOString(),
@@ -63,10 +64,11 @@ function event(
   task: TaskRecord,
   change: Pick<TaskStateChange, 'lastStatus' | 'desiredStatus' | 'version' | 'containers'> & Partial<TaskStateChange>,
 ): NewEvent {
-  const taskArn = taskArnOf(task.taskId);
+  // What launch answered: on ECS that is the ARN, here the id itself.
+  const taskArn = task.taskId;
   const detail: TaskStateChange = {
     taskArn,
-    clusterArn: arn('cluster'),
+    clusterArn,
     group: `family:${containerOf(task.role)}`,
     startedBy: task.runId,
     capacityProviderName: task.kind,

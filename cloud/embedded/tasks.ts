@@ -88,7 +88,7 @@ export function createTasks(options: TasksOptions): EmbeddedTasks {
     } catch {
       // A full disk: the event still tells what happened, and observe() finds the process gone.
     }
-    if (first) bus.publish(stoppedEvent(task, stopped));
+    if (first) bus.publish(stoppedEvent(task, stopped, records.process(task.taskId)?.startedAtMs));
   }
 
   function start(task: TaskRecord): void {
@@ -134,14 +134,15 @@ export function createTasks(options: TasksOptions): EmbeddedTasks {
     child.on('error', () => {}); // a signal that came too late
     if (children.size === 0) process.on('exit', killAll);
     children.set(task.taskId, { task, process: child, gone });
+    const startedAtMs = clock.now();
     try {
       // One that has ended already cannot be mistaken for another: an empty start time matches nothing.
-      records.setProcess(task.taskId, { pid, start: startOf(pid) ?? '', startedAtMs: clock.now() });
+      records.setProcess(task.taskId, { pid, start: startOf(pid) ?? '', startedAtMs });
     } catch {
       // Nobody could find it again after a kill -9 of this process, so it may not live.
       child.kill('SIGKILL');
     }
-    child.once('spawn', () => bus.publish(runningEvent(task)));
+    child.once('spawn', () => bus.publish(runningEvent(task, startedAtMs)));
   }
 
   /** How many of the request may start, and why not the others. */
