@@ -46,7 +46,7 @@ export function schemasAt(path: Path, root: unknown): readonly JsonSchema[] {
 
 export function acceptedAt(path: Path, root: unknown): string | undefined {
   const words = new Set(schemasAt(path, root).map(acceptedBy));
-  return words.size === 0 ? undefined : [...words].join(', or ');
+  return words.size === 0 ? undefined : join(words);
 }
 
 /** The names of the fields that may stand at the path: for suggestions. */
@@ -58,7 +58,7 @@ export function fieldsAt(path: Path, root: unknown, value: unknown): string[] {
 export function acceptedBy(node: JsonSchema): string {
   if (node.accepted !== undefined) return node.accepted;
   const alternatives = node.anyOf ?? node.oneOf;
-  if (alternatives) return [...new Set(alternatives.filter((a) => a.type !== 'null').map(acceptedBy))].join(', or ');
+  if (alternatives) return join(new Set(alternatives.filter((a) => a.type !== 'null').map(acceptedBy)));
   if (node.const !== undefined) return JSON.stringify(node.const);
   if (node.enum) return node.enum.map((value) => JSON.stringify(value)).join(', ');
   switch (node.type) {
@@ -74,6 +74,11 @@ export function acceptedBy(node: JsonSchema): string {
     default:
       return 'text';
   }
+}
+
+function join(words: ReadonlySet<string>): string {
+  const areValues = [...words].every((word) => word.startsWith('"'));
+  return [...words].join(areValues ? ', ' : ', or ');
 }
 
 function numbers(node: JsonSchema): string {

@@ -98,7 +98,8 @@ const csv = z
   })
   .meta({ description: 'Numbers in a CSV file, one sample a row.' });
 
-export const data = z
-  .discriminatedUnion('source', [digits, mnist, idx, csv])
-  .meta({ description: 'What to learn from.' });
+export const data = z.discriminatedUnion('source', [digits, mnist, idx, csv]).meta({
+  description: 'What to learn from: `source` and what goes with it.',
+  accepted: 'a mapping with source: digits, mnist, idx or csv',
+});
 export type DataConfig = z.output<typeof data>;

@@ -15,7 +15,11 @@ export interface Source {
 
 /** `prefix` is the path of the block that the issues' own paths begin at. */
 export function toIssues(found: readonly SchemaIssue[], prefix: Path, source: Source): Issue[] {
-  return found.flatMap((issue) => translate(issue, prefix, source));
+  // With an unknown field in it a mapping may also break a rule of its own ("is empty"); the field says it better.
+  const unknownAt = new Set(found.filter(({ code }) => code === 'unrecognized_keys').map(({ path }) => path.join()));
+  return found
+    .filter((issue) => issue.code !== 'custom' || !unknownAt.has(issue.path.join()))
+    .flatMap((issue) => translate(issue, prefix, source));
 }
 
 function translate(issue: SchemaIssue, prefix: Path, source: Source): Issue[] {
@@ -76,6 +80,7 @@ function unknownField(path: Path, key: string, value: Plain, source: Source): Is
 function wrong(value: Plain, path: Path, source: Source): string {
   const accepted = acceptedAt(path, source.root) ?? '';
   const words = typeof value === 'string' ? [...accepted.matchAll(/"([^"]{1,40})"/g)].map((match) => match[1]!) : [];
+  if (typeof value === 'string' && words.includes(value)) return `${show(value)} needs its options here`;
   return `${show(value)} is not accepted${typeof value === 'string' ? didYouMean(value, words) : ''}`;
 }
 

@@ -37,6 +37,7 @@ export function parseConfig(text: string, source: string): Parsed {
   }
 
   const parsed: Record<string, unknown> = {};
+  const doubtful = new Set<string>();
   for (const [name, schema] of Object.entries(schemas)) {
     const result = schema.safeParse(root[name]);
     if (result.success) {
@@ -44,13 +45,16 @@ export function parseConfig(text: string, source: string): Parsed {
       continue;
     }
     issues.push(...toIssues(result.error.issues, [name], { root, positions }));
-    // An unknown field is a mistake of its own: the rest of the block still means something, and is checked further.
-    const known = withoutUnknown(root[name], result.error.issues);
-    const again = known === undefined ? undefined : schema.safeParse(known);
-    if (again?.success) parsed[name] = again.data;
+    // The rest of the block still means something: without what is wrong it is checked further.
+    const wrong = wrongFields(result.error.issues);
+    const rest = omit(root[name], wrong);
+    const again = rest === undefined ? undefined : schema.safeParse(rest);
+    if (!again?.success) continue;
+    parsed[name] = again.data;
+    for (const field of wrong) doubtful.add(`${name}.${field}`);
   }
   // Each entry was made by the schema of its name, which is what Blocks says.
-  issues.push(...locate(checkRules(parsed as Blocks), positions));
+  issues.push(...locate(checkRules(parsed as Blocks, doubtful), positions));
   return issues.length > 0 ? invalid(source, issues) : { kind: 'valid', config: parsed as Config, positions };
 }
 
@@ -59,18 +63,16 @@ function invalid(source: string, issues: readonly Issue[]): Parsed {
 }
 
 interface SchemaIssue {
-  readonly code?: string;
   readonly path: readonly PropertyKey[];
   readonly keys?: readonly string[];
 }
 
-function withoutUnknown(block: Plain | undefined, issues: readonly SchemaIssue[]): Plain | undefined {
-  if (block === undefined || issues.some(({ code }) => code !== 'unrecognized_keys')) return undefined;
-  const copy: Plain = structuredClone(block);
-  for (const { path, keys } of issues) {
-    let at: unknown = copy;
-    for (const part of path) at = (at as Record<PropertyKey, unknown>)[part];
-    for (const key of keys ?? []) delete (at as Record<string, unknown>)[key];
-  }
-  return copy;
+/** The fields directly in the block that something is wrong with or in. */
+function wrongFields(issues: readonly SchemaIssue[]): Set<string> {
+  return new Set(issues.flatMap(({ path, keys }) => (path.length > 0 ? [String(path[0])] : (keys ?? []))));
+}
+
+function omit(block: Plain | undefined, fields: ReadonlySet<string>): Plain | undefined {
+  if (typeof block !== 'object' || block === null || Array.isArray(block) || fields.size === 0) return undefined;
+  return Object.fromEntries(Object.entries(block).filter(([field]) => !fields.has(field)));
 }

@@ -1,6 +1,8 @@
 /**
  * What concerns several fields of a config at once, and needs no look at the data. Each rule takes the blocks it needs;
- * a block that is not valid on its own is absent, and the rules that need it are left out.
+ * a block that
+ * is not valid on its own is absent, and the rules that need it are left out. So are the rules that need a `doubtful`
+ * field: one that was wrong and stands at its default, so that no follow-on problem is reported.
  */
 import { fargateSizes, isFargateSize, nearestSizes } from '../fargate.ts';
 import { lossProblems, resolveNetwork } from '../layers.ts';
@@ -12,23 +14,24 @@ export type Blocks = { readonly [K in keyof Config]: Config[K] | undefined };
 /** Data sets whose shape is known without reading them. */
 const knownShape = { inputShape: [28, 28, 1], outputs: 10, task: 'classification' } as const;
 
-export function checkRules(blocks: Blocks): Problem[] {
+export function checkRules(blocks: Blocks, doubtful: ReadonlySet<string>): Problem[] {
+  const sure = (...fields: readonly string[]) => !fields.some((field) => doubtful.has(field));
   const problems: Problem[] = [];
   const no = (path: Path, message: string, accepted?: string): void => {
     problems.push({ path, message, ...(accepted === undefined ? {} : { accepted }) });
   };
   const { data, network, training, cluster, checkpoint, placement, chaos } = blocks;
-  if (network) networkRules(network, no);
-  if (training) trainingRules(training, no);
-  if (data && training) taskRules(data, training, no);
-  if (network?.layers && training) {
+  if (network && sure('network.layers', 'network.model')) networkRules(network, no);
+  if (training) trainingRules(training, sure('training.shards'), no);
+  if (data && training && sure('data.task')) taskRules(data, training, no);
+  if (network?.layers && training && sure('training.loss')) {
     const known = data?.source === 'digits' || data?.source === 'mnist';
     const resolved = known ? resolveNetwork(network.layers, knownShape, training.loss) : undefined;
     if (resolved?.kind === 'invalid') problems.push(...resolved.problems);
     if (resolved === undefined) problems.push(...lossProblems(network.layers, training.loss));
   }
   if (cluster) clusterRules(cluster, no);
-  if (training && cluster) shardRules(training, cluster, no);
+  if (training && cluster && sure('training.shards', 'cluster.workers')) shardRules(training, cluster, no);
   if (checkpoint) {
     if (checkpoint.every !== undefined && checkpoint.everySteps !== undefined) {
       no(
@@ -37,7 +40,7 @@ export function checkRules(blocks: Blocks): Problem[] {
         'one of the two',
       );
     }
-    if (cluster?.launch.endsWith('-spot') && checkpoint.every === 'never') {
+    if (cluster?.launch.endsWith('-spot') && sure('cluster.launch') && checkpoint.every === 'never') {
       const message = `no checkpoints, but launch: ${cluster.launch} may lose all tasks at once`;
       no(['checkpoint', 'every'], message, '"epoch", or everySteps; or launch: fargate or ec2');
     }
@@ -45,8 +48,8 @@ export function checkRules(blocks: Blocks): Problem[] {
   if (placement !== undefined && placement !== 'replica') {
     no(['placement'], `"${placement}" is not available yet`, '"replica": each worker holds the whole network');
   }
-  if (chaos && cluster) chaosRules(chaos, cluster, no);
-  return problems;
+  if (chaos && cluster && sure('cluster.workers', 'cluster.parameterServers')) chaosRules(chaos, cluster, no);
+  return problems.filter(({ path }) => sure(path.slice(0, 2).join('.')));
 }
 
 type Report = (path: Path, message: string, accepted?: string) => void;
@@ -66,13 +69,13 @@ function networkRules(network: Config['network'], no: Report): void {
   }
 }
 
-function trainingRules(training: Config['training'], no: Report): void {
+function trainingRules(training: Config['training'], knowsShards: boolean, no: Report): void {
   const { optimizer, schedule, shards, batchSize, learningRate } = training;
   if (!Number.isInteger(Math.log2(shards))) {
     const below = 2 ** Math.floor(Math.log2(shards));
     no(['training', 'shards'], `"${shards}" is not a power of two`, `${below} or ${below * 2}`);
   }
-  if (batchSize < shards) {
+  if (knowsShards && batchSize < shards) {
     const message = `"${batchSize}" is smaller than training.shards, ${shards}: some shards would always be empty`;
     no(['training', 'batchSize'], message, `at least ${shards}, or fewer shards`);
   }

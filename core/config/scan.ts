@@ -29,6 +29,7 @@ export function scan(text: string): Issue[] {
   const issues: Issue[] = [];
   const depth = new DepthCounter();
   let offset = 0;
+  let lineStart = 0;
   let tokens = 0;
   let documents = 0;
   let isScalar = false;
@@ -40,7 +41,7 @@ export function scan(text: string): Issue[] {
     }
     tokens += 1;
     if (tokens > maxTokens) return [at(lines, offset, 'the file is too complex', `at most ${maxNodes} values`)];
-    if (isScalar && token.startsWith('%') && isLineStart(text, offset)) {
+    if (token.startsWith('%') && offset === lineStart) {
       issues.push(at(lines, offset, 'YAML directives are not supported', 'YAML 1.2 without % lines'));
     } else if (!isScalar) {
       const unsupported = unsupportedToken(token);
@@ -50,10 +51,12 @@ export function scan(text: string): Issue[] {
         return [...issues, at(lines, offset, 'the file has more than one document', 'one config a file')];
       }
     }
-    depth.see(token, isScalar, offset - (text.lastIndexOf('\n', offset - 1) + 1));
+    depth.see(token, isScalar, offset - lineStart);
     if (depth.value > maxLexicalDepth) return [tooDeep(lines, offset)];
     if (issues.length >= maxIssues) return issues;
     isScalar = false;
+    const newline = token.lastIndexOf('\n');
+    if (newline >= 0) lineStart = offset + newline + 1;
     offset += token.length;
   }
   return issues;
@@ -99,10 +102,6 @@ function unsupportedToken(token: string): string | undefined {
   if (token.startsWith('*')) return `aliases are not supported: ${shown}`;
   if (token.startsWith('!')) return `tags are not supported: ${shown}`;
   return undefined;
-}
-
-function isLineStart(text: string, offset: number): boolean {
-  return offset === 0 || text[offset - 1] === '\n';
 }
 
 function at(lines: LineCounter, offset: number, message: string, accepted: string): Issue {

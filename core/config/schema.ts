@@ -33,7 +33,7 @@ const network = z
       'a path, or an s3:// URI, of a model.json',
     ).optional(),
   })
-  .meta({ description: 'The network: `layers`, or `model`.' });
+  .meta({ description: 'The network: `layers`, or `model`.', accepted: 'a mapping with layers: [...], or model: ...' });
 
 // --- cluster and the rest -------------------------------------------------------------------------------------------
 
