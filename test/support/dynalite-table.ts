@@ -1,0 +1,56 @@
+/** The table port on a DynamoDB that runs in this process, for contract tests of the real adapter. */
+import type { AddressInfo } from 'node:net';
+import { CreateTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import dynalite from 'dynalite';
+import { systemIds } from '../../cloud/aws/basics.ts';
+import { awsTable } from '../../cloud/aws/table.ts';
+import type { Table } from '../../cloud/ports.ts';
+
+export interface DynaliteTable {
+  readonly client: DynamoDBClient;
+  /** A new, empty table each time. */
+  make(): Promise<Table>;
+  close(): Promise<void>;
+}
+
+export async function startDynalite(): Promise<DynaliteTable> {
+  const server = dynalite({ createTableMs: 0 });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const client = new DynamoDBClient({
+    endpoint: `http://127.0.0.1:${port}`,
+    region: 'us-east-1',
+    credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+    maxAttempts: 1,
+  });
+  let tables = 0;
+  return {
+    client,
+    async make() {
+      tables += 1;
+      const name = `runs-${tables}`;
+      await client.send(
+        new CreateTableCommand({
+          TableName: name,
+          // The same keys as infra/table.yml (a test of the stack compares the two).
+          AttributeDefinitions: [
+            { AttributeName: 'pk', AttributeType: 'S' },
+            { AttributeName: 'sk', AttributeType: 'S' },
+          ],
+          KeySchema: [
+            { AttributeName: 'pk', KeyType: 'HASH' },
+            { AttributeName: 'sk', KeyType: 'RANGE' },
+          ],
+          BillingMode: 'PAY_PER_REQUEST',
+        }),
+      );
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      return awsTable(client, () => name, systemIds);
+    },
+    async close() {
+      client.destroy();
+      server.closeAllConnections();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+    },
+  };
+}
