@@ -5,6 +5,8 @@
  * Invariants
  *  ID1 Whatever would stop a task from loading the data stops the plan, before anything is launched (P7).
  */
+import type { DataConfig } from '../core/config/data-schema.ts';
+import { validationShare } from '../core/config/schema.ts';
 import { parseCsv } from '../core/data/csv.ts';
 import { dataInvalid } from '../core/data/data-error.ts';
 import { digitClasses, digitSide } from '../core/data/digits.ts';
@@ -23,21 +25,7 @@ import type { DataShape, IdxFiles } from '../core/plan.ts';
 import type { Datasets } from './ports.ts';
 import { readDataFile, readDataHead } from './read-data.ts';
 
-/** The data block of a parsed config, as far as it matters here. */
-export interface DataInput {
-  readonly source: 'digits' | 'mnist' | 'idx' | 'csv';
-  readonly path?: string | undefined;
-  readonly files?: { readonly [K in keyof IdxFiles]?: string | undefined } | undefined;
-  readonly samples?: number | undefined;
-  readonly testSamples?: number | undefined;
-  /** Absent: a tenth when there is no test set, nothing otherwise. */
-  readonly validationSplit?: number | undefined;
-  readonly header?: boolean | undefined;
-  readonly delimiter?: string | undefined;
-  readonly labelColumn?: string | number | undefined;
-  readonly task?: 'classification' | 'regression' | undefined;
-  readonly testPath?: string | undefined;
-}
+type ConfigOf<S extends DataConfig['source']> = Extract<DataConfig, { source: S }>;
 
 export interface CsvFacts {
   readonly columns: number;
@@ -51,7 +39,7 @@ export interface InspectedData {
   readonly csv?: CsvFacts;
 }
 
-export async function inspectData(data: DataInput, datasets: Datasets): Promise<InspectedData> {
+export async function inspectData(data: DataConfig, datasets: Datasets): Promise<InspectedData> {
   switch (data.source) {
     case 'digits':
       return {
@@ -59,30 +47,29 @@ export async function inspectData(data: DataInput, datasets: Datasets): Promise<
           inputShape: [digitSide, digitSide, 1],
           outputs: digitClasses,
           task: 'classification',
-          ...counts('digits', data, data.samples ?? 4000, data.testSamples ?? 1000),
+          ...counts('digits', data, data.samples, data.testSamples),
         },
       };
     case 'mnist':
+      return inspectIdx(data, 10, datasets);
     case 'idx':
-      return inspectIdx(data, needPath(data), datasets);
+      return inspectIdx(data, data.classes, datasets);
     case 'csv':
-      return inspectCsv(data, needPath(data), datasets);
+      return inspectCsv(data, datasets);
   }
 }
 
-async function inspectIdx(data: DataInput, path: string, datasets: Datasets): Promise<InspectedData> {
+async function inspectIdx(
+  data: ConfigOf<'mnist' | 'idx'>,
+  fixedClasses: number | undefined,
+  datasets: Datasets,
+): Promise<InspectedData> {
+  const { path } = data;
   const names = await datasets.list(path);
-  const named = data.files;
   const files =
-    named?.trainImages !== undefined && named.trainLabels !== undefined
-      ? checkNamedFiles(path, names, {
-          trainImages: named.trainImages,
-          trainLabels: named.trainLabels,
-          ...(named.testImages === undefined ? {} : { testImages: named.testImages }),
-          ...(named.testLabels === undefined ? {} : { testLabels: named.testLabels }),
-        })
-      : findIdxFiles(path, names, data.source === 'mnist');
-  const fixedClasses = data.source === 'mnist' ? 10 : undefined;
+    data.files === undefined
+      ? findIdxFiles(path, names, data.source === 'mnist')
+      : checkNamedFiles(path, names, data.files);
   const train = await inspectPart(datasets, path, files.trainImages, files.trainLabels, fixedClasses);
   const classes = fixedClasses ?? countClasses(joinPath(path, files.trainLabels), train.labels);
   let testSamples = 0;
@@ -122,13 +109,13 @@ async function inspectPart(
   return { shape: sampleShape(header), labels };
 }
 
-async function inspectCsv(data: DataInput, path: string, datasets: Datasets): Promise<InspectedData> {
-  const task = data.task ?? 'classification';
-  const options = { header: data.header ?? true, delimiter: data.delimiter ?? ',', task } as const;
-  const train = parseCsv(path, await readDataFile(datasets, path), { ...options, labelColumn: data.labelColumn ?? -1 });
+async function inspectCsv(data: ConfigOf<'csv'>, datasets: Datasets): Promise<InspectedData> {
+  const { path, testPath, header, delimiter, task } = data;
+  const options = { header, delimiter, task };
+  const train = parseCsv(path, await readDataFile(datasets, path), { ...options, labelColumn: data.label ?? -1 });
   let testSamples = 0;
-  if (data.testPath !== undefined) {
-    const test = parseCsv(data.testPath, await readDataFile(datasets, data.testPath), {
+  if (testPath !== undefined) {
+    const test = parseCsv(testPath, await readDataFile(datasets, testPath), {
       ...options,
       labelColumn: train.labelColumn,
       columns: train.columns,
@@ -149,22 +136,14 @@ async function inspectCsv(data: DataInput, path: string, datasets: Datasets): Pr
 
 function counts(
   source: string,
-  data: DataInput,
+  data: DataConfig,
   fileSamples: number,
   testSamples: number,
 ): Pick<DataShape, 'trainSamples' | 'validationSamples' | 'testSamples'> {
-  const wanted = data.validationSplit ?? (testSamples > 0 ? 0 : 0.1);
-  if (wanted > 0 && fileSamples < 2) {
+  const share = validationShare(data, testSamples > 0);
+  if (share > 0 && fileSamples < 2) {
     throw dataInvalid(source, `${fileSamples} sample(s) cannot be split; expected at least 2, or a test set`);
   }
-  const validationSamples = validationCount(fileSamples, wanted);
+  const validationSamples = validationCount(fileSamples, share);
   return { trainSamples: fileSamples - validationSamples, validationSamples, testSamples };
-}
-
-function needPath(data: DataInput): string {
-  if (data.path !== undefined && data.path !== '') return data.path;
-  throw dataInvalid(
-    `data.source "${data.source}"`,
-    'no path is given; expected a folder or an s3:// prefix as data.path, or --data DIR',
-  );
 }

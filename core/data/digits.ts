@@ -37,14 +37,14 @@ const ink = new Float64Array(digitPixels);
 const px = new Float64Array(64);
 const py = new Float64Array(64);
 
-/** Draws sample `index` into 784 pixels and returns its label. `noise` is the amplitude of the grain, 0 to 1. */
+/** Draws sample `index` into 784 pixels and returns its label. `noise` is tremor of the pen and grain, 0 to 1. */
 export function drawDigit(seed: number, index: number, noise: number, out: Uint8Array): number {
   const random = keyed(seed, streamKey, index);
   const label = index % digitClasses;
   const ways = glyphs[label] as readonly Glyph[];
   const glyph = ways[Math.floor(random.next() * ways.length)] as Glyph;
   ink.fill(0);
-  const place = placement(random);
+  const place = placement(random, noise);
   const radius = between(random, 0.7, 1.5);
   for (const stroke of glyph) {
     for (let i = 0; i < stroke.length; i += 1) place(stroke[i] as readonly [number, number], i);
@@ -53,7 +53,7 @@ export function drawDigit(seed: number, index: number, noise: number, out: Uint8
     }
   }
   const strength = between(random, 200, 255);
-  const grain = noise * 255;
+  const grain = noise * 140;
   for (let i = 0; i < digitPixels; i += 1) {
     const value = strength * (ink[i] as number) + (grain > 0 ? grain * (2 * random.next() - 1) : 0);
     out[i] = value <= 0 ? 0 : value >= 255 ? 255 : Math.round(value);
@@ -62,7 +62,7 @@ export function drawDigit(seed: number, index: number, noise: number, out: Uint8
 }
 
 /** A hand: a smooth warp, then scale, shear, rotation and shift, then a little tremor. Writes point i into px, py. */
-function placement(random: Stream): (point: readonly [number, number], i: number) => void {
+function placement(random: Stream, noise: number): (point: readonly [number, number], i: number) => void {
   const bow = between(random, -0.35, 0.35);
   const lean = between(random, -0.3, 0.3);
   const sx = between(random, 13.5, 19.5);
@@ -73,12 +73,13 @@ function placement(random: Stream): (point: readonly [number, number], i: number
   const cos = (1 - t * t) / (1 + t * t);
   const sin = (2 * t) / (1 + t * t);
   const dx = digitSide / 2 - 0.5 + between(random, -2.2, 2.2);
+  const tremor = 1.5 * noise;
   const dy = digitSide / 2 - 0.5 + between(random, -2.2, 2.2);
   return ([gx, gy], i) => {
     const u = gx - 0.5;
     const v = gy - 0.5;
-    const x = (u + bow * (v * v - 0.08) * 0.5 + shear * v) * sx + between(random, -0.3, 0.3);
-    const y = (v + lean * u * v) * sy + between(random, -0.3, 0.3);
+    const x = (u + bow * (v * v - 0.08) * 0.5 + shear * v) * sx + between(random, -tremor, tremor);
+    const y = (v + lean * u * v) * sy + between(random, -tremor, tremor);
     px[i] = cos * x - sin * y + dx;
     py[i] = sin * x + cos * y + dy;
   };

@@ -38,9 +38,21 @@ export function findIdxFiles(path: string, names: readonly string[] | undefined,
   };
 }
 
+type NamedFiles = { readonly [K in keyof IdxFiles]: IdxFiles[K] | undefined } & Pick<
+  IdxFiles,
+  'trainImages' | 'trainLabels'
+>;
+
 /** Files that the config names itself. */
-export function checkNamedFiles(path: string, names: readonly string[] | undefined, files: IdxFiles): IdxFiles {
+export function checkNamedFiles(path: string, names: readonly string[] | undefined, named: NamedFiles): IdxFiles {
   if (names === undefined) throw noFolder(path);
+  const { trainImages, trainLabels, testImages, testLabels } = named;
+  const files: IdxFiles = {
+    trainImages,
+    trainLabels,
+    ...(testImages === undefined ? {} : { testImages }),
+    ...(testLabels === undefined ? {} : { testLabels }),
+  };
   // A name with a slash lies in a folder below, which the listing does not show; reading it will tell.
   const missing = Object.values(files).filter((name) => !name.includes('/') && !names.includes(name));
   if (missing.length > 0) {
