@@ -110,6 +110,7 @@ export function createMemoryWorld(
   };
 
   return {
+    kind: 'embedded',
     objects: {
       async get(key) {
         await strike('objects.get', key);
