@@ -7,32 +7,18 @@ import type { EventRow } from '../core/run.ts';
 
 type Describe = (event: EventRow) => string | undefined;
 
-const quiet: Describe = () => undefined;
-
-/** One row per event of the catalogue: a new event does not compile until someone decides whether people see it. */
-const words: { readonly [K in EventName]: Describe } = {
-  'run.submitted': quiet,
-  'run.duplicate': quiet,
-  'run.validated': quiet,
+/** The events that people see. */
+const words: { readonly [K in EventName]?: Describe } = {
   'run.rejected': (event) => because('refused', event),
-  'run.planned': quiet,
   'run.decided': (event) =>
     text(event, 'action') === 'continue' ? undefined : because(`decided to ${text(event, 'action') ?? 'act'}`, event),
-  'run.finished': quiet,
   'run.failed': (event) => because('the run failed', event),
   'run.cancelled': (event) => because('cancelled', event),
   'run.resumed': (event) => because('resumed', event),
-  'run.released': quiet,
   'capacity.claimed': (event) => because('capacity claimed', event),
-  'capacity.released': quiet,
-  'launch.intended': quiet,
-  'launch.done': quiet,
   'launch.short': (event) => because('not all tasks could be started', event),
-  'task.stopped': quiet,
   'task.lost': (event) => because(`${who(event)} was lost`, event),
   'task.orphaned': (event) => because(`stopped a task that belonged to nobody`, event),
-  'event.dropped': quiet,
-  'member.up': quiet,
   'member.joined': (event) => because(`${who(event)} joined`, event),
   'member.lost': (event) => because(`${who(event)} was lost`, event),
   'member.silent': (event) => because(`${who(event)} went silent`, event),
@@ -42,15 +28,12 @@ const words: { readonly [K in EventName]: Describe } = {
   'lease.taken': (event) => `${who(event)} leads`,
   'lease.lost': (event) => because(`${who(event)} lost the lead`, event),
   'generation.formed': (event) => because(`generation ${event.generation ?? '?'}${step(event, ' from')}`, event),
-  'frame.refused': quiet,
   'training.started': (event) => `training started${step(event)}`,
   'training.restored': (event) => `restored the checkpoint${step(event, ' of')}`,
-  'epoch.ended': quiet,
   'training.ended': (event) => because(`training ended${step(event)}`, event),
   'checkpoint.saved': (event) => `checkpoint${step(event)}`,
   'checkpoint.failed': (event) => because('a checkpoint could not be saved', event),
   'checkpoint.damaged': (event) => because('a checkpoint is damaged', event),
-  'checkpoint.deleted': quiet,
   'chaos.injected': (event) => because('chaos', event),
 };
 

@@ -40,7 +40,7 @@ export function etaMs(view: RunView): number | undefined {
 const barWidth = 24;
 
 /** The live block: status, bar, numbers, one line a task, the last events. */
-export function renderBlock(view: RunView, columns: number, eventLines = 5): string[] {
+export function renderBlock(view: RunView, columns: number, lastEvents = 5): string[] {
   const { plan, progress, run } = view;
   const last = view.epochs.at(-1);
   const lines = [
@@ -73,9 +73,17 @@ export function renderBlock(view: RunView, columns: number, eventLines = 5): str
     );
   }
   lines.push(...taskLines(view).map((line) => `  ${line}`));
-  const told = view.events.flatMap((event) => line(view, event)).slice(-eventLines);
-  lines.push(...told.map((text) => `  ${text}`));
+  lines.push(
+    ...eventLines(view)
+      .slice(-lastEvents)
+      .map((text) => `  ${text}`),
+  );
   return lines.map((text) => clip(text, columns));
+}
+
+/** The events that people see, with their time. */
+export function eventLines(view: RunView): string[] {
+  return view.events.flatMap((event) => line(view, event));
 }
 
 /** One line for each task that is up or on its way, ordered by slot. */

@@ -1,0 +1,55 @@
+/** What a run has come to: result.json, with its artefacts as places that a person can open, and the summary of it. */
+import type { Cloud } from '../cloud/ports.ts';
+import { describeFailure } from '../core/failure.ts';
+import { objectKeys, type RunResult } from '../core/run.ts';
+import { formatCount, formatMetric, formatSpan, formatTable } from './format.ts';
+
+/** Undefined while there is none. */
+export async function readResult(cloud: Pick<Cloud, 'objects'>, runId: string): Promise<RunResult | undefined> {
+  const stored = await cloud.objects.get(objectKeys.result(runId));
+  if (!stored) return undefined;
+  return withPlaces(JSON.parse(Buffer.from(stored.body).toString('utf8')) as RunResult, cloud.objects.locate);
+}
+
+/** Keys of the bucket become paths of the bucket folder. */
+export function withPlaces(result: RunResult, locate: (key: string) => string): RunResult {
+  const artifacts = Object.fromEntries(
+    Object.entries(result.artifacts).map(([name, key]) => [name, key.startsWith('runs/') ? locate(key) : key]),
+  ) as RunResult['artifacts'];
+  return { ...result, artifacts };
+}
+
+/** For a person: what came out, how it went, where it lies. */
+export function summarise(result: RunResult): string {
+  const { metrics, artifacts } = result;
+  const facts: [string, string][] = [['run', result.runId]];
+  if (result.failure) facts.push(['why', result.failure.message ?? describeFailure(result.failure)]);
+  if (metrics.accuracy !== undefined) facts.push(['accuracy', formatMetric(metrics.accuracy)]);
+  if (metrics.loss !== undefined) facts.push(['loss', formatMetric(metrics.loss)]);
+  facts.push(['epochs', `${result.epochs} (${formatCount(result.steps)} steps)`]);
+  facts.push(['time', `${formatSpan(result.durationMs)} (goodput ${Math.round(result.goodput * 100)}%)`]);
+  facts.push(['recoveries', recoveries(result)]);
+  if (result.weightsDigest !== undefined) facts.push(['weights', result.weightsDigest]);
+  if (result.engine !== undefined) facts.push(['engine', result.engine]);
+  for (const name of ['model', 'report', 'metrics', 'events', 'plan', 'result'] as const) {
+    const place = artifacts[name];
+    if (place !== undefined) facts.push([name, place]);
+  }
+  return `\n${headline(result.status)}\n${formatTable(facts, '  ')}`;
+}
+
+function headline(status: RunResult['status']): string {
+  switch (status) {
+    case 'succeeded':
+      return 'Trained.';
+    case 'failed':
+      return 'The run failed.';
+    case 'cancelled':
+      return 'The run was cancelled.';
+  }
+}
+
+function recoveries({ recoveries: count, generations, lostSteps }: RunResult): string {
+  if (count === 0 && generations <= 1) return 'none';
+  return `${count} (${generations} generations, ${lostSteps} steps repeated)`;
+}
