@@ -15,6 +15,12 @@ export const eventNames = [
   'run.cancelled',
   'run.resumed',
   'run.released',
+  // executions of the state machine, told by the embedded world
+  'workflow.resumed',
+  'workflow.retried',
+  'workflow.caught',
+  'workflow.ended',
+  'workflow.broken',
   // capacity and tasks, seen from the control plane
   'capacity.claimed',
   'capacity.released',

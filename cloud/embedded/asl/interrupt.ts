@@ -14,8 +14,9 @@ import type { Clock } from '../../ports.ts';
  * timeout  TimeoutSeconds of the machine
  * history  25,000 events
  * sibling  another branch of the same Map or Parallel has failed
+ * over     what was waited for has been settled in another way
  */
-export type Reason = 'closed' | 'stopped' | 'timeout' | 'history' | 'sibling';
+export type Reason = 'closed' | 'stopped' | 'timeout' | 'history' | 'sibling' | 'over';
 
 export class Interrupted extends Error {
   readonly reason: Reason;
