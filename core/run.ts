@@ -23,7 +23,7 @@
  *
  * Invariants
  *  T1  A row with a fence is never replaced by one with a smaller fence (P5); before a generation begins its leader has
- *      raised the fence of `progress`, `checkpoints` and `outcome` to it.
+ *      raised the fence of `progress` and `checkpoints` to it.
  *  T2  LaunchRow is written before RunTask is called, so a crash in between is found and finished, not repeated.
  *  T3  A terminal phase is never left, except by `resume`, which starts a new attempt of the run.
  */
@@ -335,6 +335,12 @@ export interface EventRow {
   readonly generation?: number;
   readonly step?: number;
   readonly [detail: string]: unknown;
+}
+
+/** This entry of `chaos` has struck. */
+export interface ChaosRow {
+  readonly taskId: TaskId;
+  readonly atMs: number;
 }
 
 export interface WireRow {

@@ -28,6 +28,7 @@ export interface BeatReport {
 
 /** Sums over the epoch so far: samples, loss, correct. Part of the state of training, so a newcomer gets them too. */
 export type EpochSums = readonly [number, number, number];
+export const noSums: EpochSums = [0, 0, 0];
 
 export type Message =
   /** `I lead now`, from a member that has just taken the lease. */

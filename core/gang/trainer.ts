@@ -13,7 +13,7 @@
 import type { GangMember, TaskId } from '../run.ts';
 import { ownership } from '../shards.ts';
 import type { Effect, NodeVector } from './effects.ts';
-import { type EpochSums, type Gang, type MessageOf, reducersOf } from './messages.ts';
+import { type Gang, type MessageOf, reducersOf } from './messages.ts';
 import { partitionRange } from './reducer.ts';
 
 export interface TrainingShape {
@@ -212,5 +212,3 @@ export class Trainer {
     return effects;
   }
 }
-
-export const noSums: EpochSums = [0, 0, 0];

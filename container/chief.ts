@@ -1,0 +1,237 @@
+/**
+ * The leader's work besides leading: restore, end of an epoch, checkpoints, progress, the end of training. Exists on every
+ * worker, because any of them may come to lead.
+ *
+ * Invariants
+ *  CH1 Saving never stops training: the state is copied at a committed step and written beside. One save at a time; one
+ *      that comes while another is being written is skipped.
+ *  CH2 What is reported of a step or an epoch follows from reduced values only, so a new leader reports the same.
+ */
+import { record } from '../cloud/journal.ts';
+import type { Cloud } from '../cloud/ports.ts';
+import { type Failure, toFailure } from '../core/failure.ts';
+import type { Member } from '../core/gang/member.ts';
+import { type BeatReport, noSums } from '../core/gang/messages.ts';
+import type { RunPlan } from '../core/plan.ts';
+import { type EpochRow, type GangMember, keys, type ProgressRow, prefixes, type TaskId } from '../core/run.ts';
+import { learningRateAt } from '../core/schedule.ts';
+import { shouldStop } from '../core/stop.ts';
+import { restoreCheckpoint, saveCheckpoint } from './checkpoint.ts';
+import { publish, publishFailure } from './finish.ts';
+import type { Leadership } from './leadership.ts';
+import type { Meter } from './meter.ts';
+import { progressRow, type Report } from './progress.ts';
+import type { Replica } from './replica.ts';
+
+type World = Pick<Cloud, 'table' | 'objects' | 'clock' | 'ids' | 'log' | 'workflow'>;
+
+export class Chief {
+  private readonly cloud: World;
+  private readonly plan: RunPlan;
+  private readonly self: GangMember;
+  private readonly replica: Replica;
+  private readonly leadership: Leadership;
+  private readonly meter: Meter;
+  private readonly reports = new Map<TaskId, Report>();
+  private saving: Promise<void> | undefined;
+  private savedStep = -1;
+  private finishing = false;
+  private lostSteps = 0;
+  /** The progress row that was there when we took over. */
+  private inherited: ProgressRow | undefined;
+  private last: ProgressRow | undefined;
+  private progressAtMs = 0;
+  private writing = false;
+  private epochFromMs: number;
+
+  constructor(cloud: World, plan: RunPlan, self: GangMember, replica: Replica, leadership: Leadership, meter: Meter) {
+    this.cloud = cloud;
+    this.plan = plan;
+    this.self = self;
+    this.replica = replica;
+    this.leadership = leadership;
+    this.meter = meter;
+    this.epochFromMs = cloud.clock.monotonic();
+  }
+
+  heard(from: TaskId, step: number, report: BeatReport): void {
+    this.reports.set(from, { step, report });
+  }
+
+  forget(peer: TaskId): void {
+    this.reports.delete(peer);
+  }
+
+  /** The step of the newest intact checkpoint, now in the engine; 0 when there is none. */
+  async restore(): Promise<number> {
+    await this.inherit();
+    const found = await restoreCheckpoint(this.cloud, this.plan);
+    const before = this.inherited?.step ?? 0;
+    if (found.kind === 'none') {
+      this.lostSteps += before;
+      await this.note('training.started', {
+        engine: this.replica.engine.name,
+        ...(before > 0 ? { lostSteps: before } : {}),
+      });
+      return 0;
+    }
+    const { manifest, parameters, slots } = found;
+    const state = new Float32Array(parameters.length + slots.length);
+    state.set(parameters);
+    state.set(slots, parameters.length);
+    // At the end of an epoch the manifest holds the sums of that epoch, else those of the one that goes on.
+    const boundary = manifest.step % this.plan.training.stepsPerEpoch === 0;
+    const sums = boundary ? noSums : manifest.epochSums;
+    this.replica.load(state, parameters.length, sums, boundary ? manifest.epochSums : noSums);
+    this.savedStep = manifest.step;
+    this.lostSteps += Math.max(0, before - manifest.step);
+    await this.note('training.restored', { step: manifest.step, lostSteps: Math.max(0, before - manifest.step) });
+    return manifest.step;
+  }
+
+  /** True when training is to stop here. */
+  async endEpoch(epoch: number, step: number, generation: number, worldSize: number): Promise<boolean> {
+    const { table, clock } = this.cloud;
+    const { runId, training, shape, history } = this.plan;
+    const evaluation = await this.meter.useful(this.replica.evaluate(this.replica.epochSet));
+    const [samples, lossSum, correct] = this.replica.lastSums;
+    const now = clock.monotonic();
+    const durationMs = Math.max(1, Math.round(now - this.epochFromMs));
+    this.epochFromMs = now;
+    const classification = shape.task === 'classification';
+    const row: EpochRow = {
+      epoch,
+      step,
+      samples,
+      trainLoss: lossSum / samples,
+      ...(classification ? { trainAccuracy: correct / samples } : {}),
+      loss: evaluation.lossSum / evaluation.samples,
+      ...(classification ? { accuracy: evaluation.correct / evaluation.samples } : {}),
+      learningRate: learningRateAt(training, step - 1),
+      durationMs,
+      samplesPerSecond: Math.round((samples / durationMs) * 1000),
+      worldSize,
+      generation,
+      atMs: clock.now(),
+    };
+    const stored = await table.put(runId, keys.epoch(epoch), row, { absent: true });
+    const epochs = await table.query<EpochRow>(runId, prefixes.epoch);
+    const until = epochs.map(({ value }) => value).filter((value) => value.epoch <= epoch);
+    const stop = shouldStop(training.stopWhen, until);
+    if (stored.kind === 'stored') {
+      const { loss, accuracy } = row;
+      await this.note('epoch.ended', { epoch, step, loss, accuracy, ...(stop.stop ? { why: stop.why } : {}) });
+      if (epoch % history.epochsPerTurn === 0) await this.leadership.news(`epoch ${epoch} ended`);
+    }
+    return stop.stop;
+  }
+
+  /** Beside training. */
+  checkpoint(step: number, generation: number): void {
+    if (this.saving !== undefined || step <= this.savedStep) return;
+    const work = this.save(step, generation, this.replica.snapshot()).catch((error: unknown) => {
+      this.cloud.log.write('warn', 'checkpoint.failed', { step, failure: toFailure(error) });
+    });
+    this.saving = work.finally(() => {
+      this.saving = undefined;
+    });
+  }
+
+  /** The state as it is, waited for. */
+  async saveNow(step: number, generation: number): Promise<void> {
+    await this.saving;
+    if (step > this.savedStep) await this.save(step, generation, this.replica.snapshot());
+  }
+
+  async finish(step: number, generation: number): Promise<'running' | 'published' | 'fenced'> {
+    if (this.finishing) return 'running';
+    this.finishing = true;
+    await this.saveNow(step, generation);
+    const { lostSteps } = this;
+    const end = { step, generation, lostSteps, usefulMs: this.totalUsefulMs() };
+    if (!(await publish(this.cloud, this.plan, this.replica, end))) return 'fenced';
+    await this.note('training.ended', { step });
+    await this.leadership.news('training has ended');
+    return 'published';
+  }
+
+  async giveUp(failure: Failure, step: number, generation: number): Promise<void> {
+    const { lostSteps } = this;
+    const engine = this.replica.engine.name;
+    await publishFailure(this.cloud, this.plan, failure, {
+      step,
+      generation,
+      lostSteps,
+      usefulMs: this.totalUsefulMs(),
+      engine,
+    });
+    await this.note('training.ended', { step, why: failure.kind });
+    await this.leadership.news('training cannot go on');
+  }
+
+  /** Writes the progress row when it is due. */
+  async tick(member: Member): Promise<void> {
+    const { clock } = this.cloud;
+    const now = clock.monotonic();
+    if (member.gang === undefined || this.writing || now < this.progressAtMs) return;
+    this.progressAtMs = now + this.plan.timing.progressIntervalMs;
+    this.writing = true;
+    try {
+      await this.inherit();
+      this.heard(this.self.taskId, member.trainer.step, this.meter.report());
+      this.last = progressRow({
+        plan: this.plan,
+        gang: member.gang,
+        step: member.trainer.step,
+        sums: this.replica.sums,
+        lastSums: this.replica.lastSums,
+        reports: this.reports,
+        before: this.last ?? this.inherited,
+        usefulMs: this.totalUsefulMs(),
+        lostSteps: this.lostSteps,
+        nowMs: clock.now(),
+      });
+      await this.leadership.writeProgress(this.last);
+    } finally {
+      this.writing = false;
+    }
+  }
+
+  private async save(step: number, generation: number, state: Float32Array): Promise<void> {
+    const { engine, sums, lastSums } = this.replica;
+    const boundary = step % this.plan.training.stepsPerEpoch === 0;
+    const parameterLength = engine.parameters.length;
+    const saved = await saveCheckpoint(this.cloud, this.plan, {
+      parameters: state.subarray(0, parameterLength),
+      slots: state.subarray(parameterLength),
+      step,
+      epoch: Math.floor(step / this.plan.training.stepsPerEpoch),
+      generation,
+      engine: engine.name,
+      epochSums: boundary ? lastSums : sums,
+      stopState: [],
+      optimizerStep: step,
+    });
+    if (saved.kind === 'saved') {
+      this.savedStep = Math.max(this.savedStep, step);
+      await this.note('checkpoint.saved', { step });
+    }
+    if (saved.kind === 'failed') await this.note('checkpoint.failed', { step, failure: saved.failure });
+  }
+
+  private async inherit(): Promise<void> {
+    if (this.inherited !== undefined) return;
+    const row = await this.cloud.table.get<ProgressRow>(this.plan.runId, keys.progress);
+    if (row === undefined) return;
+    this.inherited = row.value;
+    this.lostSteps += row.value.lostSteps;
+  }
+
+  private totalUsefulMs(): number {
+    return Math.round((this.inherited?.usefulMs ?? 0) + this.meter.usefulMs);
+  }
+
+  private note(event: Parameters<typeof record>[2], detail: Readonly<Record<string, unknown>>): Promise<void> {
+    return record(this.cloud, this.plan.runId, event, { by: this.self.slot, ...detail });
+  }
+}

@@ -1,0 +1,271 @@
+/**
+ * Carries out what the gang protocol asks for: sockets, engine, table. One event at a time; effects in order; what takes
+ * long (computing, evaluating, storing) goes on beside and comes back as an event.
+ *
+ * The protocol (core/gang) decides; this file only does. What only the leader does is in chief.ts.
+ *
+ * Invariants
+ *  DR1 `apply`, `load` and `lend` are done before the next event is handled: the protocol's step and the engine's state
+ *      never differ.
+ *  DR2 A computation that is no longer wanted (another generation, leaving) is called off between two shards.
+ *  DR3 Whatever fails unexpectedly ends this task with a failure and an exit code; the others go on without it.
+ */
+import { record } from '../cloud/journal.ts';
+import type { Cloud } from '../cloud/ports.ts';
+import { type Failure, toFailure } from '../core/failure.ts';
+import type { Effect, Event } from '../core/gang/effects.ts';
+import type { Member } from '../core/gang/member.ts';
+import type { Message } from '../core/gang/messages.ts';
+import type { RunPlan } from '../core/plan.ts';
+import type { GangMember, TaskId } from '../core/run.ts';
+import type { Chaos } from './chaos.ts';
+import type { Chief } from './chief.ts';
+import type { Leadership } from './leadership.ts';
+import type { Meter } from './meter.ts';
+import type { Replica } from './replica.ts';
+import type { Transport } from './wire/transport.ts';
+
+export interface DriverParts {
+  readonly cloud: Pick<Cloud, 'table' | 'objects' | 'clock' | 'ids' | 'log' | 'workflow'>;
+  readonly plan: RunPlan;
+  readonly self: GangMember;
+  readonly member: Member;
+  readonly transport: Transport;
+  readonly leadership: Leadership;
+  readonly chaos: Chaos;
+  readonly meter: Meter;
+  /** Workers only. */
+  readonly replica?: Replica;
+  readonly chief?: Chief;
+}
+
+export interface Ending {
+  readonly why: 'left' | 'fenced' | 'dismissed' | 'failed';
+  readonly failure?: Failure;
+}
+
+/** Granularity of the protocol's deadlines. */
+const tickMs = 50;
+
+export class Driver {
+  private readonly parts: DriverParts;
+  private readonly queue: Event[] = [];
+  private draining = false;
+  private ending: Ending | undefined;
+  private readonly ended: Promise<Ending>;
+  private resolveEnded: (ending: Ending) => void = () => undefined;
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(parts: DriverParts) {
+    this.parts = parts;
+    this.ended = new Promise((resolve) => {
+      this.resolveEnded = resolve;
+    });
+  }
+
+  /** Runs until this task is to exit; says why. */
+  async run(): Promise<Ending> {
+    this.timer = setInterval(() => {
+      this.post({ type: 'tick' });
+      this.beside(this.tickBeside(), 'renewing the lease');
+    }, tickMs);
+    this.carryOut(this.parts.member.start());
+    const ending = await this.ended;
+    clearInterval(this.timer);
+    return ending;
+  }
+
+  post(event: Event): void {
+    this.queue.push(event);
+    if (this.draining) return;
+    this.draining = true;
+    try {
+      for (let next = this.queue.shift(); next !== undefined; next = this.queue.shift()) {
+        if (this.ending !== undefined) return;
+        this.carryOut(this.parts.member.handle(next, this.parts.cloud.clock.monotonic()));
+      }
+    } catch (error) {
+      this.fail(toFailure(error));
+    } finally {
+      this.draining = false;
+    }
+  }
+
+  received(from: TaskId, message: Message): void {
+    if (message.type === 'beat') this.parts.chief?.heard(from, message.step, message.report);
+    this.post({ type: 'message', from, message });
+    const { chaos, self } = this.parts;
+    // A parameter server has no steps of its own: the step it is asked for tells it where training is.
+    if (message.type === 'contribution' && self.role === 'parameter-server' && chaos.armed) {
+      this.beside(chaos.before(message.step, false), 'chaos');
+    }
+  }
+
+  fail(failure: Failure): void {
+    this.end({ why: 'failed', failure });
+  }
+
+  private end(ending: Ending): void {
+    if (this.ending !== undefined) return;
+    this.ending = ending;
+    this.resolveEnded(ending);
+  }
+
+  private carryOut(effects: readonly Effect[]): void {
+    for (const effect of effects) {
+      if (this.ending !== undefined) return;
+      this.perform(effect);
+    }
+  }
+
+  private perform(effect: Effect): void {
+    const { transport, leadership, cloud, plan, self, replica, chief, meter } = this.parts;
+    switch (effect.type) {
+      case 'send':
+        meter.wire(() => transport.send(effect.to, effect.message));
+        return;
+      case 'compute':
+        this.beside(this.compute(effect), 'computing');
+        return;
+      case 'apply': {
+        const loss = meter.compute(() => replica?.apply(effect.step, effect.reduced) ?? 0);
+        meter.applied();
+        if (!Number.isFinite(loss))
+          this.beside(this.diverged(effect.step, loss), 'reporting a loss that is not finite');
+        return;
+      }
+      case 'lend':
+        if (replica !== undefined) {
+          const { sums, lastSums } = replica;
+          const parameterLength = replica.engine.parameters.length;
+          const payload = replica.snapshot();
+          transport.send(effect.to, { type: 'snapshot', step: effect.step, sums, lastSums, parameterLength, payload });
+        }
+        return;
+      case 'load':
+        replica?.load(effect.payload, effect.parameterLength, effect.sums, effect.lastSums);
+        return;
+      case 'seek-leader':
+        this.beside(leadership.seek(effect.gone), 'looking for the leader');
+        return;
+      case 'commit-generation':
+        this.beside(leadership.commit(effect.gang, effect.fromStep, effect.why), 'committing a generation');
+        return;
+      case 'drop':
+        transport.drop(effect.peer.taskId);
+        chief?.forget(effect.peer.taskId);
+        this.beside(leadership.release(effect.peer), 'freeing a slot');
+        return;
+      case 'record':
+        // Refusals are as many as somebody cares to send: they go to the log, not to the table.
+        if (effect.event === 'frame.refused') cloud.log.write('debug', effect.event, effect.detail);
+        else this.beside(record(cloud, plan.runId, effect.event, { by: self.slot, ...effect.detail }), 'recording');
+        return;
+      case 'news':
+        this.beside(leadership.news(effect.why), 'raising a signal');
+        return;
+      case 'exit':
+        this.beside(this.leave(effect), 'leaving');
+        return;
+      case 'restore':
+      case 'evaluate':
+      case 'checkpoint':
+      case 'finish':
+        this.lead(effect);
+    }
+  }
+
+  /** What only a leader is asked for, and only workers lead. */
+  private lead(effect: Extract<Effect, { type: 'restore' | 'evaluate' | 'checkpoint' | 'finish' }>): void {
+    const { chief, member } = this.parts;
+    if (chief === undefined) return;
+    switch (effect.type) {
+      case 'restore':
+        this.beside(
+          chief.restore().then((step) => this.post({ type: 'restored', step })),
+          'restoring a checkpoint',
+        );
+        return;
+      case 'evaluate':
+        this.beside(
+          chief
+            .endEpoch(effect.epoch, effect.step, member.generation, member.gang?.workers.length ?? 1)
+            .then((stop) => this.post({ type: 'evaluated', step: effect.step, stop })),
+          'ending an epoch',
+        );
+        return;
+      case 'checkpoint':
+        chief.checkpoint(effect.step, effect.generation);
+        return;
+      case 'finish':
+        this.beside(this.finish(effect.step), 'finishing');
+    }
+  }
+
+  private async compute({ generation, step, shards }: Extract<Effect, { type: 'compute' }>): Promise<void> {
+    const { chaos, replica, member, plan, cloud, meter, leadership } = this.parts;
+    if (replica === undefined) return;
+    meter.stepBegins();
+    const calledOff = (): boolean => this.ending !== undefined || member.generation !== generation;
+    if (chaos.armed) await chaos.before(step, leadership.leads);
+    if (plan.training.paceMs > 0) await cloud.clock.sleep(plan.training.paceMs);
+    if (calledOff()) return;
+    const parts = await replica.contribution(step, shards, calledOff, meter);
+    if (parts !== undefined) this.post({ type: 'computed', generation, step, parts });
+  }
+
+  private async diverged(step: number, loss: number): Promise<void> {
+    const { replica, chief, leadership, member } = this.parts;
+    if (!leadership.leads || chief === undefined) return;
+    const layer = replica?.findNonFinite(step);
+    const failure: Failure = {
+      kind: 'NotConverging',
+      step,
+      loss: String(loss),
+      ...(layer === undefined ? {} : { layer }),
+    };
+    await chief.giveUp(failure, step, member.generation);
+    this.dismissAll();
+    this.fail(failure);
+  }
+
+  private async finish(step: number): Promise<void> {
+    const { chief, member } = this.parts;
+    const generation = member.generation;
+    const done = await chief?.finish(step, generation);
+    if (done === undefined || done === 'running') return;
+    if (done === 'published') this.dismissAll();
+    this.end({ why: done === 'published' ? 'dismissed' : 'fenced' });
+  }
+
+  private dismissAll(): void {
+    const { member, transport, self } = this.parts;
+    for (const to of member.leading?.members() ?? []) {
+      if (to.taskId !== self.taskId) transport.send(to, { type: 'dismiss', generation: member.generation });
+    }
+  }
+
+  private async leave(effect: Extract<Effect, { type: 'exit' }>): Promise<void> {
+    const { chief, member } = this.parts;
+    if (effect.save) await chief?.saveNow(member.trainer.step, member.generation);
+    this.end({ why: effect.why, ...(effect.failure === undefined ? {} : { failure: effect.failure }) });
+  }
+
+  private async tickBeside(): Promise<void> {
+    const { leadership, chief, member } = this.parts;
+    await leadership.tick();
+    if (leadership.leads && member.leading !== undefined) await chief?.tick(member);
+  }
+
+  private beside(work: Promise<void>, what: string): void {
+    work.catch((error: unknown) => {
+      const failure = toFailure(error);
+      this.parts.cloud.log.write('error', 'task.lost', {
+        what,
+        failure,
+        stack: error instanceof Error ? error.stack : undefined,
+      });
+      this.fail(failure);
+    });
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * The state of training on one worker: engine, data, sums of the epoch. Everything here is a pure function of (plan, step,
+ * shard, parameters), so every worker that has made the same number of updates has the same bits (P2).
+ *
+ * Invariants
+ *  RP1 The samples of (step, shard) follow from the plan alone: the keyed permutation of the epoch, cut into steps, cut
+ *      into shards. Each sample of an epoch is in exactly one of them (R4).
+ *  RP2 `sums` are taken from the reduced vector, so they too are the same on every worker.
+ */
+import { permute } from '../core/data/permutation.ts';
+import type { NodeVector } from '../core/gang/effects.ts';
+import { type EpochSums, noSums } from '../core/gang/messages.ts';
+import { TreeSum } from '../core/gang/tree-sum.ts';
+import type { RunPlan } from '../core/plan.ts';
+import { learningRateAt } from '../core/schedule.ts';
+import { type Range, rootLevel, shardRange } from '../core/shards.ts';
+import type { Dataset, SampleSet } from './data/port.ts';
+import type { Batch, Engine, Evaluation } from './engine/port.ts';
+import type { Meter } from './meter.ts';
+
+/** Samples that are evaluated between two looks at the event loop. */
+const evaluationChunk = 500;
+
+export class Replica {
+  sums: EpochSums = noSums;
+  /** Sums of the epoch that ended last. */
+  lastSums: EpochSums = noSums;
+  readonly engine: Engine;
+  private readonly plan: RunPlan;
+  private readonly data: Dataset;
+  private order: { epoch: number; at: (position: number) => number } | undefined;
+
+  constructor(plan: RunPlan, engine: Engine, data: Dataset) {
+    this.plan = plan;
+    this.engine = engine;
+    this.data = data;
+  }
+
+  /** The subtree sums of the shards; `undefined` when it was called off in between. */
+  async contribution(
+    step: number,
+    shards: Range,
+    calledOff: () => boolean,
+    meter: Meter,
+  ): Promise<NodeVector[] | undefined> {
+    const { training } = this.plan;
+    const tree = new TreeSum(training.shards);
+    let whole: Float32Array | undefined;
+    for (let shard = shards.from; shard < shards.to; shard += 1) {
+      const vector = new Float32Array(this.engine.layout.contributionLength);
+      whole = meter.compute(() => {
+        this.engine.contribution(this.batch(step, shard), { step, shard }, vector);
+        return tree.add({ level: 0, index: shard }, vector);
+      });
+      // The loop must breathe: heartbeats, and news that make the rest of this step pointless.
+      await new Promise(setImmediate);
+      if (calledOff()) return undefined;
+    }
+    return whole === undefined
+      ? tree.rest()
+      : [{ node: { level: rootLevel(training.shards), index: 0 }, vector: whole }];
+  }
+
+  /** One update. Answers the mean loss of the step. */
+  apply(step: number, reduced: Float32Array): number {
+    const { training } = this.plan;
+    const [lossSum, correct, samples] = reduced.slice(-3) as unknown as [number, number, number];
+    this.engine.update(reduced, learningRateAt(training, step), step);
+    const [n, loss, right] = this.sums;
+    this.sums = [n + samples, loss + lossSum, right + correct];
+    if ((step + 1) % training.stepsPerEpoch === 0) {
+      this.lastSums = this.sums;
+      this.sums = noSums;
+    }
+    return lossSum / samples;
+  }
+
+  /** parameters, then optimizer slots: a copy. */
+  snapshot(): Float32Array {
+    const { parameters, slots } = this.engine;
+    const copy = new Float32Array(parameters.length + slots.length);
+    copy.set(parameters);
+    copy.set(slots, parameters.length);
+    return copy;
+  }
+
+  load(state: Float32Array, parameterLength: number, sums: EpochSums, lastSums: EpochSums): void {
+    this.engine.parameters.set(state.subarray(0, parameterLength));
+    this.engine.slots.set(state.subarray(parameterLength));
+    this.engine.parametersChanged();
+    this.sums = sums;
+    this.lastSums = lastSums;
+  }
+
+  /** What the epoch metrics are taken on. */
+  get epochSet(): SampleSet {
+    return this.data.validation.size > 0 ? this.data.validation : this.data.test;
+  }
+
+  /** What the result reports. */
+  get finalSet(): SampleSet {
+    return this.data.test.size > 0 ? this.data.test : this.data.validation;
+  }
+
+  async evaluate(set: SampleSet): Promise<Evaluation> {
+    const indices = Int32Array.from({ length: set.size }, (_, i) => i);
+    let total: Evaluation = { samples: 0, lossSum: 0, correct: 0 };
+    for (let from = 0; from < set.size; from += evaluationChunk) {
+      const part = this.engine.evaluate(set.gather(indices, from, Math.min(set.size, from + evaluationChunk)));
+      total = {
+        samples: total.samples + part.samples,
+        lossSum: total.lossSum + part.lossSum,
+        correct: total.correct + part.correct,
+      };
+      await new Promise(setImmediate);
+    }
+    return total;
+  }
+
+  /** The first layer with a value that is not finite, looked for with the samples of this step. */
+  findNonFinite(step: number): string | undefined {
+    return this.engine.findNonFinite(this.batch(step, 0));
+  }
+
+  private batch(step: number, shard: number): Batch {
+    const { training, seed } = this.plan;
+    const { train } = this.data;
+    const epoch = Math.floor(step / training.stepsPerEpoch);
+    if (this.order?.epoch !== epoch) this.order = { epoch, at: permute(seed, epoch, train.size) };
+    const first = (step % training.stepsPerEpoch) * training.batchSize;
+    const size = Math.min(training.batchSize, train.size - first);
+    const { from, to } = shardRange(size, training.shards, shard);
+    const { at } = this.order;
+    const indices = Int32Array.from({ length: to - from }, (_, i) => at(first + from + i));
+    return train.gather(indices, 0, indices.length);
+  }
+}

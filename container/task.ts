@@ -1,0 +1,229 @@
+/**
+ * One training task from start to exit, worker or parameter server, in any world. Reads the plan, takes a slot, joins the
+ * gang, trains until it is dismissed, interrupted or fenced.
+ *
+ * Exit codes: 0 finished, left or fenced; 64 the config or the data cannot be used (an outcome row says why); 75 worth
+ * another try; 70 unexpected.
+ */
+import { record } from '../cloud/journal.ts';
+import type { Cloud } from '../cloud/ports.ts';
+import { raise } from '../cloud/signal.ts';
+import { CuttlefishError, describeFailure, type Failure, failureTable, toFailure } from '../core/failure.ts';
+import { Member } from '../core/gang/member.ts';
+import type { Role, RunPlan } from '../core/plan.ts';
+import {
+  type GangMember,
+  keys,
+  objectKeys,
+  type RunRow,
+  type TaskId,
+  terminalPhases,
+  type WireRow,
+} from '../core/run.ts';
+import { Chaos, type Strike } from './chaos.ts';
+import { Chief } from './chief.ts';
+import { loadDataset } from './data/load.ts';
+import { Driver, type Ending } from './driver.ts';
+import { createEngine } from './engine/create.ts';
+import { publishFailure } from './finish.ts';
+import { Leadership } from './leadership.ts';
+import { Meter } from './meter.ts';
+import { Replica } from './replica.ts';
+import { freeSlot, takeSlot } from './slot.ts';
+import { Transport } from './wire/transport.ts';
+
+export interface TaskOptions {
+  readonly runId: string;
+  readonly role: Role;
+  readonly taskId: TaskId;
+  /** The address others reach us at, and the one we listen on. */
+  readonly host: string;
+  readonly bind: string;
+  /** TLS between the tasks; the handshake proves the secret either way. */
+  readonly secure: boolean;
+  readonly strike: Strike;
+  readonly memoryMiB: () => number;
+  /** Calls back when this task is asked to end (SIGTERM). */
+  readonly onInterrupt: (listener: () => void) => void;
+}
+
+export const exitCodes = { done: 0, permanent: 64, unexpected: 70, temporary: 75 } as const;
+
+/** How many heartbeats a step may still take after SIGTERM. */
+const graceBeats = 5;
+/** How many heartbeats the first gathering waits for the last member. */
+const gatherBeats = 10;
+
+export async function runTask(cloud: Cloud, options: TaskOptions): Promise<number> {
+  try {
+    const ready = await prepare(cloud, options);
+    if (ready === 'over') return exitCodes.done;
+    return exitCodeOf(await train(cloud, options, ready));
+  } catch (error) {
+    const failure = toFailure(error);
+    const stack = error instanceof Error ? error.stack : undefined;
+    cloud.log.write('error', 'task.lost', { message: describeFailure(failure), failure, stack });
+    if (failureTable[failure.kind].fault === 'user') await condemn(cloud, options.runId, failure);
+    return exitCodeOf({ why: 'failed', failure });
+  }
+}
+
+function exitCodeOf({ failure }: Ending): number {
+  if (failure === undefined) return exitCodes.done;
+  if (failureTable[failure.kind].fault === 'user') return exitCodes.permanent;
+  return failureTable[failure.kind].remedy === 'retry' ? exitCodes.temporary : exitCodes.unexpected;
+}
+
+interface Ready {
+  readonly plan: RunPlan;
+  readonly secret: string;
+}
+
+async function prepare(cloud: Cloud, { runId }: TaskOptions): Promise<Ready | 'over'> {
+  const [run, wire, stored] = await Promise.all([
+    cloud.table.get<RunRow>(runId, keys.run),
+    cloud.table.get<WireRow>(runId, keys.wire),
+    cloud.objects.get(objectKeys.plan(runId)),
+  ]);
+  if (run === undefined || wire === undefined || stored === undefined) {
+    throw new CuttlefishError({
+      kind: 'StorageFailed',
+      what: `task of run "${runId}"`,
+      reason: 'the run has no plan here',
+    });
+  }
+  if (terminalPhases.includes(run.value.phase)) return 'over';
+  const plan = JSON.parse(new TextDecoder().decode(stored.body)) as RunPlan;
+  return { plan, secret: wire.value.secret };
+}
+
+/** The numbers that every frame is checked against. */
+function vectorLengthOf({ network }: RunPlan): number {
+  return network.parameters + network.stateParameters + 3;
+}
+
+async function train(cloud: Cloud, options: TaskOptions, { plan, secret }: Ready): Promise<Ending> {
+  const { runId, role, taskId, host } = options;
+  const { training, timing, cluster } = plan;
+  let interrupted = false;
+  let onInterrupt = (): void => {
+    interrupted = true;
+  };
+  options.onInterrupt(() => onInterrupt());
+
+  const workbench = role === 'worker' ? await openWorkbench(cloud, plan) : undefined;
+  const vectorLength = vectorLengthOf(plan);
+  const engine = workbench?.engine;
+  if (engine !== undefined && engine.layout.contributionLength !== vectorLength) {
+    throw new Error(
+      `the plan counts ${vectorLength} values a contribution, the engine ${engine.layout.contributionLength}`,
+    );
+  }
+  let driver: Driver | undefined;
+  const transport = new Transport({
+    taskId,
+    runId,
+    secret,
+    bind: options.bind,
+    secure: options.secure,
+    limits: { vectorLength, stateLength: engine === undefined ? 0 : engine.parameters.length + engine.slots.length },
+    onMessage: (from, message) => driver?.received(from, message),
+    onLost: (peer, refused) => driver?.post({ type: 'link-lost', peer, refused }),
+    onRefused: (why, from) => cloud.log.write('warn', 'frame.refused', { why, from }),
+  });
+  const port = await transport.listen();
+  const max = role === 'worker' ? cluster.worker.max : cluster.parameterServer.max;
+  const self = await takeSlot(cloud, { runId, role, taskId, host, port }, max, cluster.startDeadlineMs);
+  if (self === undefined || interrupted) {
+    await transport.close(0);
+    cloud.log.write('warn', 'member.left', {
+      why: interrupted ? 'interrupted' : `all ${max} slots of ${role} are taken`,
+    });
+    return { why: 'left' };
+  }
+
+  const meter = new Meter(cloud.clock, options.memoryMiB);
+  const leadership = new Leadership(cloud, plan, self, (event) => driver?.post(event));
+  const replica = workbench === undefined ? undefined : new Replica(plan, workbench.engine, workbench.data);
+  const member = new Member({
+    self,
+    shape: {
+      shards: training.shards,
+      vectorLength,
+      stepsPerEpoch: training.stepsPerEpoch,
+      totalSteps: training.totalSteps,
+      checkpointEvery: plan.checkpoint.everySteps,
+    },
+    leader: {
+      workersMin: cluster.worker.min,
+      workersMax: cluster.worker.max,
+      parameterServers: cluster.parameterServer.max,
+      gatherMs: gatherBeats * timing.heartbeatIntervalMs,
+      memberTimeoutMs: timing.memberTimeoutMs,
+    },
+    heartbeatIntervalMs: timing.heartbeatIntervalMs,
+    memberTimeoutMs: timing.memberTimeoutMs,
+    graceMs: graceBeats * timing.heartbeatIntervalMs,
+    report: () => meter.report(),
+  });
+  driver = new Driver({
+    cloud,
+    plan,
+    self,
+    member,
+    transport,
+    leadership,
+    meter,
+    chaos: new Chaos(cloud, plan, self, options.strike),
+    ...(replica === undefined ? {} : { replica, chief: new Chief(cloud, plan, self, replica, leadership, meter) }),
+  });
+  const running = driver;
+  onInterrupt = () => running.post({ type: 'interrupt' });
+  const deadline = setTimeout(() => running.fail(overdue(plan)), plan.limits.maxDurationMs).unref();
+  await record(cloud, runId, 'member.up', { by: self.slot, taskId, engine: engine?.name });
+
+  const ending = await running.run();
+  clearTimeout(deadline);
+  await farewell(cloud, plan, self, ending);
+  await transport.close(1_000);
+  return ending;
+}
+
+async function openWorkbench(cloud: Cloud, plan: RunPlan) {
+  const warn = (message: string): void => cloud.log.write('warn', 'member.up', { message });
+  const topology = plan.network.kind === 'model' ? await cloud.objects.get(plan.network.topologyKey) : undefined;
+  const text = topology === undefined ? {} : { topology: new TextDecoder().decode(topology.body) };
+  const [engine, data] = await Promise.all([createEngine(plan, { ...text, warn }), loadDataset(plan, cloud.datasets)]);
+  return { engine, data };
+}
+
+/** A container has no time limit of its own: this is the last resort when nobody stops it. */
+function overdue(plan: RunPlan): Failure {
+  const limit = plan.limits.maxDurationMs;
+  return { kind: 'BudgetExhausted', budget: 'time', spent: limit, limit };
+}
+
+async function farewell(cloud: Cloud, plan: RunPlan, self: GangMember, ending: Ending): Promise<void> {
+  const why = ending.failure === undefined ? ending.why : describeFailure(ending.failure);
+  cloud.log.write(ending.failure === undefined ? 'info' : 'error', 'member.left', { slot: self.slot, why });
+  try {
+    await freeSlot(cloud, plan.runId, self);
+    if (ending.why === 'failed') await record(cloud, plan.runId, 'member.lost', { by: self.slot, why });
+  } catch (error) {
+    // Storage may be what we failed for; leaving matters more than saying so.
+    cloud.log.write('warn', 'member.left', { why: describeFailure(toFailure(error)) });
+  }
+}
+
+/** What no other task could do better ends the run: Decide reads it from the outcome row. */
+async function condemn(cloud: Cloud, runId: string, failure: Failure): Promise<void> {
+  try {
+    const stored = await cloud.objects.get(objectKeys.plan(runId));
+    if (stored === undefined) return;
+    const plan = JSON.parse(new TextDecoder().decode(stored.body)) as RunPlan;
+    await publishFailure(cloud, plan, failure, { step: 0, generation: 0, lostSteps: 0, usefulMs: 0, engine: '' });
+    await raise(cloud, runId, failure.kind);
+  } catch (error) {
+    cloud.log.write('warn', 'task.lost', { message: describeFailure(toFailure(error)) });
+  }
+}

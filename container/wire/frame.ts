@@ -1,0 +1,224 @@
+/**
+ * The wire format: length-prefixed frames over a byte stream. Pure; sockets are transport.ts.
+ *
+ *   offset  size  field (little endian)
+ *        0     4  magic "CTL1"
+ *        4     4  payload length in bytes
+ *        8     1  kind: 1 JSON, 2 contribution, 3 reduced, 4 snapshot, 5 replay
+ *        9     1  tree level
+ *       10     2  partition
+ *       12     4  generation
+ *       16     4  step
+ *       20     4  tree index, or for a snapshot the number of parameters
+ *       24     4  reserved, 0
+ *       28     -  payload: JSON text, or float32 values; a snapshot has six float64 epoch sums before them
+ *
+ * Invariants
+ *  FR1 A length is checked against the limit of its kind before anything is allocated.
+ *  FR2 What does not parse is a refusal, never a throw: the caller closes that connection and nothing else happens.
+ *  FR3 Payloads are copied out of the stream into a buffer of their own: the receiver may keep and change them.
+ */
+import type { Message } from '../../core/gang/messages.ts';
+
+export const headerBytes = 28;
+const magic = 0x314c5443;
+const sumsBytes = 6 * 8;
+
+const kinds = { json: 1, contribution: 2, reduced: 3, snapshot: 4, replay: 5 } as const;
+
+export interface FrameLimits {
+  /** Values in a contribution vector and in parameters plus optimizer slots. */
+  readonly vectorLength: number;
+  readonly stateLength: number;
+}
+
+const jsonLimitBytes = 64 * 1024;
+
+/** Header and payload, to be written one after the other. The payload is not copied: leave it alone until it is sent. */
+export function encode(message: Message): readonly Uint8Array[] {
+  switch (message.type) {
+    case 'contribution':
+      return [header(kinds.contribution, message.payload.byteLength, message, message.index), bytesOf(message.payload)];
+    case 'reduced':
+      return [header(kinds.reduced, message.payload.byteLength, message, 0), bytesOf(message.payload)];
+    case 'replay':
+      return [header(kinds.replay, message.payload.byteLength, message, 0), bytesOf(message.payload)];
+    case 'snapshot': {
+      const sums = new Float64Array([...message.sums, ...message.lastSums]);
+      const length = sums.byteLength + message.payload.byteLength;
+      return [
+        header(kinds.snapshot, length, message, message.parameterLength),
+        bytesOf(sums),
+        bytesOf(message.payload),
+      ];
+    }
+    default: {
+      const text = new TextEncoder().encode(JSON.stringify(message));
+      return [header(kinds.json, text.byteLength, {}, 0), text];
+    }
+  }
+}
+
+interface HeaderFields {
+  readonly level?: number;
+  readonly partition?: number;
+  readonly generation?: number;
+  readonly step?: number;
+}
+
+function header(kind: number, length: number, fields: HeaderFields, index: number): Uint8Array {
+  const view = new DataView(new ArrayBuffer(headerBytes));
+  view.setUint32(0, magic, true);
+  view.setUint32(4, length, true);
+  view.setUint8(8, kind);
+  view.setUint8(9, fields.level ?? 0);
+  view.setUint16(10, fields.partition ?? 0, true);
+  view.setUint32(12, fields.generation ?? 0, true);
+  view.setUint32(16, fields.step ?? 0, true);
+  view.setUint32(20, index, true);
+  return new Uint8Array(view.buffer);
+}
+
+function bytesOf(values: Float32Array | Float64Array): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}
+
+export type Fed =
+  | { readonly kind: 'messages'; readonly messages: Message[] }
+  | { readonly kind: 'refused'; readonly why: string };
+
+/** Takes the bytes of one connection in pieces of any size and gives whole messages. */
+export class Decoder {
+  private readonly limits: FrameLimits;
+  private readonly head = new Uint8Array(headerBytes);
+  private headFilled = 0;
+  private body: Uint8Array | undefined;
+  private bodyFilled = 0;
+
+  constructor(limits: FrameLimits) {
+    this.limits = limits;
+  }
+
+  feed(chunk: Uint8Array): Fed {
+    const messages: Message[] = [];
+    let at = 0;
+    while (at < chunk.length || this.body?.length === 0) {
+      if (this.body === undefined) {
+        const take = Math.min(headerBytes - this.headFilled, chunk.length - at);
+        this.head.set(chunk.subarray(at, at + take), this.headFilled);
+        this.headFilled += take;
+        at += take;
+        if (this.headFilled < headerBytes) break;
+        const length = this.bodyLength();
+        if (typeof length === 'string') return { kind: 'refused', why: length };
+        this.body = new Uint8Array(length);
+        this.bodyFilled = 0;
+      }
+      const take = Math.min(this.body.length - this.bodyFilled, chunk.length - at);
+      this.body.set(chunk.subarray(at, at + take), this.bodyFilled);
+      this.bodyFilled += take;
+      at += take;
+      if (this.bodyFilled < this.body.length) break;
+      const message = decode(new DataView(this.head.buffer), this.body);
+      if (message === undefined) return { kind: 'refused', why: 'not a message' };
+      messages.push(message);
+      this.body = undefined;
+      this.headFilled = 0;
+    }
+    return { kind: 'messages', messages };
+  }
+
+  /** The payload length, or why the header is refused. */
+  private bodyLength(): number | string {
+    const view = new DataView(this.head.buffer);
+    if (view.getUint32(0, true) !== magic) return 'not a frame of this protocol';
+    const length = view.getUint32(4, true);
+    const kind = view.getUint8(8);
+    const limit = this.limitOf(kind);
+    if (limit === undefined) return `unknown kind ${kind}`;
+    if (length > limit) return `${length} bytes, at most ${limit} are accepted`;
+    if (kind !== kinds.json && length % 4 !== 0) return `${length} bytes are not whole float32 values`;
+    if (kind === kinds.snapshot && length < sumsBytes) return 'a snapshot without sums';
+    return length;
+  }
+
+  private limitOf(kind: number): number | undefined {
+    if (kind === kinds.json) return jsonLimitBytes;
+    if (kind === kinds.snapshot) return sumsBytes + 4 * this.limits.stateLength;
+    return kind >= kinds.contribution && kind <= kinds.replay ? 4 * this.limits.vectorLength : undefined;
+  }
+}
+
+function decode(view: DataView, body: Uint8Array): Message | undefined {
+  const generation = view.getUint32(12, true);
+  const step = view.getUint32(16, true);
+  const partition = view.getUint16(10, true);
+  const index = view.getUint32(20, true);
+  switch (view.getUint8(8)) {
+    case kinds.contribution:
+      return {
+        type: 'contribution',
+        generation,
+        step,
+        partition,
+        level: view.getUint8(9),
+        index,
+        payload: floats(body, 0),
+      };
+    case kinds.reduced:
+      return { type: 'reduced', generation, step, partition, payload: floats(body, 0) };
+    case kinds.replay:
+      return { type: 'replay', step, payload: floats(body, 0) };
+    case kinds.snapshot: {
+      const [a, b, c, d, e, f] = new Float64Array(body.buffer, 0, 6) as unknown as [
+        number,
+        number,
+        number,
+        number,
+        number,
+        number,
+      ];
+      return {
+        type: 'snapshot',
+        step,
+        sums: [a, b, c],
+        lastSums: [d, e, f],
+        parameterLength: index,
+        payload: floats(body, sumsBytes),
+      };
+    }
+    default:
+      return fromJson(new TextDecoder().decode(body));
+  }
+}
+
+function floats(body: Uint8Array, from: number): Float32Array {
+  return new Float32Array(body.buffer, body.byteOffset + from, (body.byteLength - from) / 4);
+}
+
+/** The tensor messages never travel as JSON: one that claims to be is refused with the rest. */
+const jsonTypes: ReadonlySet<string> = new Set([
+  'lead',
+  'hello',
+  'prepare',
+  'prepared',
+  'begin',
+  'fetch',
+  'caught-up',
+  'beat',
+  'leaving',
+  'suspect',
+  'dismiss',
+  'fenced',
+  'want-snapshot',
+]);
+
+function fromJson(text: string): Message | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value !== 'object' || value === null || !('type' in value)) return undefined;
+    return jsonTypes.has(String(value.type)) ? (value as Message) : undefined;
+  } catch {
+    return undefined;
+  }
+}
