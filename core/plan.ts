@@ -220,7 +220,7 @@ export interface TimingPlan {
 }
 
 export interface CheckpointPlan {
-  /** Checkpoint after every so many steps; epoch ends are always checkpointed. */
+  /** Checkpoint after every so many steps and at epoch ends; 0 when the config says `every: never`: not even there. */
   readonly everySteps: number;
   readonly keep: number;
   /** Where the parts go; decided by size against the item limit of the table. */

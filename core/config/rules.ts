@@ -23,7 +23,7 @@ export function checkRules(blocks: Blocks, doubtful: ReadonlySet<string>): Probl
   const { data, network, training, cluster, checkpoint, placement, chaos } = blocks;
   if (network && sure('network.layers', 'network.model')) networkRules(network, no);
   if (training) trainingRules(training, sure('training.shards'), no);
-  if (data && training && sure('data.task')) taskRules(data, training, no);
+  if (data && training && sure('data.task', 'training.loss')) taskRules(data, training, no);
   if (network?.layers && training && sure('training.loss')) {
     const known = data?.source === 'digits' || data?.source === 'mnist';
     const resolved = known ? resolveNetwork(network.layers, knownShape, training.loss) : undefined;
@@ -99,11 +99,13 @@ function trainingRules(training: Config['training'], knowsShards: boolean, no: R
 }
 
 function taskRules(data: Config['data'], training: Config['training'], no: Report): void {
-  if (data.source !== 'csv' || data.task !== 'regression') return;
-  if (training.loss !== 'meanSquaredError') {
+  const regression = data.source === 'csv' && data.task === 'regression';
+  if (regression && training.loss !== 'meanSquaredError') {
     no(['training', 'loss'], `"${training.loss}" needs classes, but data.task is regression`, '"meanSquaredError"');
+    return;
   }
-  const noAccuracy = 'accuracy needs classes, but data.task is regression';
+  if (training.loss !== 'meanSquaredError') return;
+  const noAccuracy = 'accuracy is not defined for loss meanSquaredError';
   const metric = training.metrics?.indexOf('accuracy') ?? -1;
   if (metric >= 0) no(['training', 'metrics', metric], noAccuracy, '"loss"');
   for (const [i, rule] of training.stopWhen.entries()) {

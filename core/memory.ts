@@ -1,0 +1,81 @@
+/**
+ * How much memory a task needs, counted from the plan and rounded up: a task that is too small dies late and dearly, one
+ * that is a size too big costs a little. All parts are listed, so that `plan` can show where it goes.
+ */
+import { inferNetwork, size } from './network.ts';
+import type { DataPlan, DataShape, NetworkPlan, OptimizerPlan, Role, TrainingPlan } from './plan.ts';
+
+export interface MemoryPart {
+  readonly what: string;
+  readonly bytes: number;
+}
+
+export interface MemoryInput {
+  readonly network: NetworkPlan;
+  readonly training: Pick<TrainingPlan, 'batchSize' | 'shards' | 'optimizer'>;
+  readonly data: Pick<DataPlan, 'source'>;
+  readonly shape: DataShape;
+  readonly workers: number;
+  readonly parameterServers: number;
+}
+
+const floatBytes = 4;
+const mib = 1024 * 1024;
+/** Node, the engine and its kernels, measured with a tiny network and rounded up generously. */
+const runtimeBytes = 256 * mib;
+
+/** Vectors as long as the trainable weights that an optimizer keeps. */
+export function optimizerSlots(optimizer: OptimizerPlan): number {
+  const momentum = optimizer.kind !== 'adam' && optimizer.momentum > 0 ? 1 : 0;
+  return { sgd: 0, adam: 2, rmsprop: 1 }[optimizer.kind] + momentum;
+}
+
+/** One checkpoint: weights, moving statistics, optimizer slots. */
+export function checkpointBytes(network: NetworkPlan, optimizer: OptimizerPlan): number {
+  return floatBytes * (network.parameters * (1 + optimizerSlots(optimizer)) + network.stateParameters);
+}
+
+export function memoryParts(role: Role, input: MemoryInput): MemoryPart[] {
+  const { network, training, shape } = input;
+  const vector = floatBytes * (network.parameters + network.stateParameters);
+  const runtime = { what: 'Node.js and engine', bytes: runtimeBytes };
+  if (role === 'parameter-server') {
+    const part = vector / Math.max(1, input.parameterServers);
+    return [runtime, { what: 'gradients of all workers, reduced', bytes: Math.ceil(part * (2 * input.workers + 2)) }];
+  }
+  const state = checkpointBytes(network, training.optimizer);
+  // One partial sum a level of the tree is kept, besides what is being received, sent and reduced.
+  const sums = Math.ceil(Math.log2(training.shards)) + 4;
+  const samples = shape.trainSamples + shape.validationSamples + shape.testSamples;
+  const valueBytes = input.data.source === 'csv' ? floatBytes : 1;
+  const shardSamples = Math.ceil(training.batchSize / training.shards);
+  return [
+    runtime,
+    { what: 'weights and optimizer', bytes: 2 * state },
+    { what: 'gradients and their sums', bytes: sums * vector },
+    { what: 'snapshot for checkpoints', bytes: state },
+    { what: 'activations of one shard', bytes: 3 * floatBytes * shardSamples * activationsPerSample(network) },
+    // Twice while it is unpacked.
+    { what: 'data', bytes: 2 * samples * (size(shape.inputShape) * valueBytes + floatBytes) },
+  ];
+}
+
+export function neededMiB(parts: readonly MemoryPart[]): number {
+  return Math.ceil(parts.reduce((sum, { bytes }) => sum + bytes, 0) / mib);
+}
+
+function activationsPerSample(network: NetworkPlan): number {
+  const ends = size(network.inputShape) + size(network.outputShape);
+  if (network.kind === 'model') return ends + network.parameters;
+  const shape = inferNetwork(network.inputShape, network.layers);
+  // The input of a convolution is unfolded once for each kernel position.
+  const unfolded = network.layers.map((layer, i) =>
+    layer.kind === 'conv2d' && shape.kind === 'network'
+      ? size(shape.shapes[i]!.slice(0, 2)) *
+        size(layer.kernelSize) *
+        (shape.shapes[i - 1] ?? network.inputShape).at(-1)!
+      : 0,
+  );
+  const outputs = shape.kind === 'network' ? shape.shapes.map(size) : [];
+  return ends + [...outputs, ...unfolded].reduce((sum, values) => sum + values, 0);
+}

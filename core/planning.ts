@@ -1,0 +1,315 @@
+/**
+ * From a config and what was found out about its data to the run plan, with every number resolved. Pure: whoever calls
+ * it has looked at the data, the model and the world, and says so in PlanFacts.
+ *
+ * Invariants
+ *  L1  The same config and facts give the same plan.
+ *  L2  All problems that only the data can show are reported at once, with positions where the facts have them.
+ *  L3  A plan that is made can be run: sizes exist, memory fits, shapes fit, the history stays below its limit.
+ */
+import { locate, noPositions, type Positions, type Problem, sortIssues } from './config/positions.ts';
+import type { Config } from './config/schema.ts';
+import type { Issue } from './failure.ts';
+import { boundHistory } from './history.ts';
+import { resolveNetwork, shapeText } from './layers.ts';
+import { checkpointBytes, type MemoryInput } from './memory.ts';
+import type {
+  CheckpointPlan,
+  ClusterPlan,
+  DataPlan,
+  DataShape,
+  IdxFiles,
+  LaunchKind,
+  NetworkPlan,
+  RunPlan,
+  TimingPlan,
+  TrainingPlan,
+} from './plan.ts';
+import { priceOf } from './price.ts';
+import { planRole } from './sizing.ts';
+
+export interface PlanFacts {
+  readonly runId: string;
+  readonly configDigest: string;
+  readonly shape: DataShape;
+  /** For data.source mnist and idx. */
+  readonly files?: IdxFiles;
+  /** For data.source csv. */
+  readonly csv?: {
+    readonly columns: number;
+    readonly labelColumn: number;
+    readonly classNames: readonly string[];
+  };
+  /** For network.model. */
+  readonly model?: {
+    readonly inputShape: readonly number[];
+    readonly outputShape: readonly number[];
+    readonly parameters: number;
+    readonly stateParameters: number;
+    readonly topologyKey: string;
+  };
+  readonly world: 'embedded' | 'aws';
+  /** From parseConfig, when the config came from text. */
+  readonly positions?: Positions;
+}
+
+export type Planned =
+  | { readonly kind: 'planned'; readonly plan: RunPlan }
+  | { readonly kind: 'invalid'; readonly issues: readonly Issue[] };
+
+const second = 1000;
+const minute = 60 * second;
+/** Up to this size a checkpoint lives wholly in the table, which is faster and cannot be half deleted. */
+const maxTableCheckpointBytes = 4 * 1024 * 1024;
+const defaultEverySteps = 100;
+
+export const timings: { readonly [W in PlanFacts['world']]: TimingPlan } = {
+  embedded: {
+    heartbeatIntervalMs: 200,
+    memberTimeoutMs: 5 * second,
+    leaseDurationMs: 1500,
+    progressIntervalMs: 250,
+    watchHeartbeatSeconds: 20,
+    watchTimeoutSeconds: 3600,
+  },
+  aws: {
+    heartbeatIntervalMs: 5 * second,
+    memberTimeoutMs: 30 * second,
+    leaseDurationMs: 15 * second,
+    progressIntervalMs: 5 * second,
+    watchHeartbeatSeconds: 300,
+    watchTimeoutSeconds: 12 * 3600,
+  },
+};
+
+export function makePlan(config: Config, facts: PlanFacts): Planned {
+  const problems: Problem[] = worldProblems(config, facts);
+  const data = planData(config, facts, problems);
+  const network = planNetwork(config, facts, problems);
+  const training = planTraining(config, facts.shape, problems);
+  if (data === undefined || network === undefined) return invalid(problems, facts);
+
+  const memory: MemoryInput = {
+    network,
+    training,
+    data,
+    shape: facts.shape,
+    workers: config.cluster.workers.max,
+    parameterServers: config.cluster.parameterServers,
+  };
+  const cluster = planCluster(config, facts, memory, problems);
+  if (cluster === undefined) return invalid(problems, facts);
+  const timing = timings[facts.world];
+  const { maxRecoveries, maxLaunches } = config.recovery;
+  const { maxDuration, maxCostUsd } = config.limits;
+  const groups = [cluster.worker, cluster.parameterServer].map(({ max, cpu, memoryMiB }) => ({
+    count: max,
+    cpu,
+    memoryMiB,
+  }));
+  const bound = boundHistory({
+    epochs: training.epochs,
+    tasks: cluster.worker.max + cluster.parameterServer.max,
+    maxRecoveries,
+    maxLaunches,
+    maxDurationMs: maxDuration,
+    startDeadlineMs: cluster.startDeadlineMs,
+    holdDeadlineMs: cluster.holdDeadlineMs,
+    ...timing,
+  });
+  if (bound.kind === 'too-long') {
+    problems.push({
+      path: ['recovery'],
+      message: `these budgets may need ${bound.otherTurns} turns of the workflow, its history has room for ${bound.turnsLeft}`,
+      accepted: 'smaller maxRecoveries and maxLaunches, or a shorter cluster.holdDeadline or limits.maxDuration',
+    });
+    return invalid(problems, facts);
+  }
+  const price = priceOf({
+    ladder: cluster.ladder,
+    groups,
+    maxDurationMs: maxDuration,
+    maxCostUsd,
+    transitions: bound.transitions,
+  });
+  if (maxCostUsd !== undefined && maxCostUsd * 60 < price.usdPerHour) {
+    const message = `"${maxCostUsd}" would be spent within a minute, at $${price.usdPerHour.toFixed(2)} an hour`;
+    problems.push({ path: ['limits', 'maxCostUsd'], message, accepted: 'more, or fewer or smaller tasks' });
+  }
+  if (problems.length > 0) return invalid(problems, facts);
+
+  const plan: RunPlan = {
+    schema: 1,
+    runId: facts.runId,
+    name: config.name,
+    seed: config.seed,
+    configDigest: facts.configDigest,
+    data,
+    shape: facts.shape,
+    normalisation: config.data.normalise,
+    network,
+    training,
+    placement: 'replica',
+    cluster,
+    timing,
+    checkpoint: planCheckpoint(config, network, training),
+    recovery: { maxRecoveries, maxLaunches },
+    limits: { maxDurationMs: maxDuration, ...(maxCostUsd === undefined ? {} : { maxCostUsd }) },
+    chaos: config.chaos,
+    engine: { wanted: config.engine },
+    price,
+    history: bound.history,
+  };
+  return { kind: 'planned', plan };
+}
+
+function invalid(problems: readonly Problem[], facts: PlanFacts): Planned {
+  return { kind: 'invalid', issues: sortIssues(locate(problems, facts.positions ?? noPositions)) };
+}
+
+function worldProblems(config: Config, { world }: PlanFacts): Problem[] {
+  const problems: Problem[] = [];
+  if (config.training.mode === 'asynchronous') {
+    problems.push({
+      path: ['training', 'mode'],
+      message: '"asynchronous" is not available yet',
+      accepted: '"synchronous"',
+    });
+  }
+  if (world === 'embedded') return problems;
+  if (config.cluster.launch === 'local') {
+    const accepted = '"fargate", "fargate-spot", "ec2" or "ec2-spot"';
+    problems.push({ path: ['cluster', 'launch'], message: '"local" is for a laptop, not for AWS', accepted });
+  }
+  const uris = { path: 'path' in config.data ? config.data.path : undefined, testPath: testPathOf(config) };
+  for (const [field, uri] of Object.entries(uris)) {
+    if (uri === undefined || uri.startsWith('s3://')) continue;
+    problems.push({ path: ['data', field], message: `"${uri}" cannot be reached from AWS`, accepted: 'an s3:// URI' });
+  }
+  return problems;
+}
+
+function testPathOf({ data }: Config): string | undefined {
+  return data.source === 'csv' ? data.testPath : undefined;
+}
+
+function planData(config: Config, facts: PlanFacts, problems: Problem[]): DataPlan | undefined {
+  const { data } = config;
+  switch (data.source) {
+    case 'digits': {
+      const { samples, testSamples, noise } = data;
+      return { source: 'digits', samples, testSamples, noise, seed: data.seed ?? config.seed };
+    }
+    case 'mnist':
+    case 'idx': {
+      const { files, shape } = facts;
+      if (files) return { source: 'idx', dialect: data.source, path: data.path, files, classes: shape.outputs };
+      break;
+    }
+    case 'csv': {
+      const { path, testPath, header, delimiter, task } = data;
+      const test = testPath === undefined ? {} : { testPath };
+      if (facts.csv) return { source: 'csv', path, ...test, header, delimiter, task, ...facts.csv };
+    }
+  }
+  problems.push({ path: ['data'], message: `nothing is known about the files of this ${data.source} data set` });
+  return undefined;
+}
+
+function planNetwork(config: Config, facts: PlanFacts, problems: Problem[]): NetworkPlan | undefined {
+  const { shape, model } = facts;
+  const { layers, model: uri } = config.network;
+  if (layers !== undefined) {
+    const resolved = resolveNetwork(layers, shape, config.training.loss);
+    if (resolved.kind === 'resolved') return resolved.network;
+    problems.push(...resolved.problems);
+    return undefined;
+  }
+  const path = ['network', 'model'];
+  if (uri === undefined || model === undefined) {
+    problems.push({ path, message: `nothing is known about the model ${uri ?? ''}` });
+    return undefined;
+  }
+  if (shapeText(model.inputShape) !== shapeText(shape.inputShape)) {
+    const message = `the model takes ${shapeText(model.inputShape)}, the data are ${shapeText(shape.inputShape)}`;
+    problems.push({ path, message, accepted: `a model with input shape ${shapeText(shape.inputShape)}` });
+  }
+  if (model.outputShape.length !== 1 || model.outputShape[0] !== shape.outputs) {
+    const message = `the model gives ${shapeText(model.outputShape)}, the data need ${shape.outputs} output(s)`;
+    problems.push({ path, message, accepted: `a model with ${shape.outputs} output(s)` });
+  }
+  return { kind: 'model', uri, ...model };
+}
+
+function planTraining(config: Config, shape: DataShape, problems: Problem[]): TrainingPlan {
+  const { pace, optimizer: written, learningRate: rate, metrics, ...rest } = config.training;
+  const { learningRate: ownRate, ...optimizer } = written;
+  if (rest.batchSize > shape.trainSamples) {
+    const message = `"${rest.batchSize}" is more than the ${shape.trainSamples} training samples`;
+    problems.push({ path: ['training', 'batchSize'], message, accepted: `at most ${shape.trainSamples}` });
+  }
+  if (shape.validationSamples + shape.testSamples === 0) {
+    const message = 'there are no samples to measure the metrics on';
+    problems.push({ path: ['data', 'validationSplit'], message, accepted: 'more than 0, or a test set' });
+  }
+  const stepsPerEpoch = Math.max(1, Math.ceil(shape.trainSamples / rest.batchSize));
+  const hasAccuracy = rest.loss !== 'meanSquaredError' && shape.task === 'classification';
+  return {
+    ...rest,
+    optimizer,
+    learningRate: ownRate ?? rate ?? (optimizer.kind === 'sgd' ? 0.01 : 0.001),
+    metrics: metrics ?? (hasAccuracy ? ['accuracy', 'loss'] : ['loss']),
+    stopWhen: rest.stopWhen.map(({ metric, reaches, patience, minDelta }) => ({
+      metric,
+      minDelta,
+      ...(reaches === undefined ? {} : { reaches }),
+      ...(patience === undefined ? {} : { patience }),
+    })),
+    stepsPerEpoch,
+    totalSteps: stepsPerEpoch * rest.epochs,
+    paceMs: pace,
+  };
+}
+
+function planCluster(
+  config: Config,
+  { world }: PlanFacts,
+  memory: MemoryInput,
+  problems: Problem[],
+): ClusterPlan | undefined {
+  const { workers, parameterServers, fallback, startDeadline, holdDeadline } = config.cluster;
+  const launch: LaunchKind = world === 'embedded' ? 'local' : config.cluster.launch;
+  const onDemand = { 'fargate-spot': 'fargate', 'ec2-spot': 'ec2' } as const;
+  const spot = launch === 'fargate-spot' || launch === 'ec2-spot';
+  const { onWorkerLoss, onParameterServerLoss } = config.recovery;
+  const worker = planRole('worker', { ...workers, onLoss: onWorkerLoss }, config.cluster.worker, memory, problems);
+  const parameterServer = planRole(
+    'parameter-server',
+    { min: parameterServers, max: parameterServers, onLoss: onParameterServerLoss },
+    config.cluster.parameterServer,
+    memory,
+    problems,
+  );
+  if (worker === undefined || parameterServer === undefined) return undefined;
+  const startMs = launch === 'local' ? 20 * second : launch.startsWith('ec2') ? 20 * minute : 5 * minute;
+  return {
+    launch,
+    ladder: spot && fallback === 'on-demand' ? [launch, onDemand[launch]] : [launch],
+    worker,
+    parameterServer,
+    startDeadlineMs: startDeadline ?? startMs,
+    holdDeadlineMs: holdDeadline ?? (launch === 'local' ? minute : 15 * minute),
+  };
+}
+
+function planCheckpoint(config: Config, network: NetworkPlan, training: TrainingPlan): CheckpointPlan {
+  const { every, everySteps, keep } = config.checkpoint;
+  const bytes = checkpointBytes(network, training.optimizer);
+  const atEpochs = every === 'never' ? 0 : training.stepsPerEpoch;
+  return {
+    everySteps: every === undefined ? (everySteps ?? defaultEverySteps) : atEpochs,
+    keep,
+    store: bytes <= maxTableCheckpointBytes ? 'table' : 'objects',
+    bytes,
+  };
+}
