@@ -32,8 +32,19 @@ if (options.tensorflow && !existsSync(join(root, 'dist/native/node_modules/@tens
 // The same bundle gives the same tag, so a tag never changes its meaning.
 const tag = `sha-${digestOf(join(root, 'dist/task')).slice(0, 12)}${options.tensorflow ? '-tensorflow' : ''}`;
 const name = `${options.push ?? 'cuttlefish-task'}:${tag}`;
-const target = options.tensorflow ? ['--target', 'task-tensorflow'] : [];
-run(engine, ['build', '--platform', options.platform, '--file', 'container/Dockerfile', ...target, '--tag', name, '.']);
+const target = options.tensorflow ? 'task-tensorflow' : 'task';
+run(engine, [
+  'build',
+  '--platform',
+  options.platform,
+  '--file',
+  'container/Dockerfile',
+  '--target',
+  target,
+  '--tag',
+  name,
+  '.',
+]);
 
 if (options.push === undefined) {
   console.log(`built ${name}`);
