@@ -1,5 +1,9 @@
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { systemIds } from '../../cloud/aws/basics.ts';
 import { itemBytes, itemLimitBytes } from '../../cloud/aws/item-size.ts';
+import { awsTable } from '../../cloud/aws/table.ts';
+import { json, jsonError, type Recorded, startAwsStub, stubClient } from '../support/aws-stub.ts';
 import { type DynaliteTable, startDynalite } from '../support/dynalite-table.ts';
 
 let dynamo: DynaliteTable;
@@ -98,5 +102,62 @@ describe('the DynamoDB table', () => {
     expect(itemBytes({ ab: { S: 'é' }, n: { N: '1234' }, b: { B: new Uint8Array(5) }, t: { BOOL: true } })).toBe(
       2 + 2 + (1 + 4) + (1 + 5) + (1 + 1),
     );
+  });
+});
+
+describe('a write whose answer was lost', () => {
+  /** The refusal of a repeated write, with the row that `writer` wrote in the way. */
+  const refusal = (writer: (request: Recorded) => string) => (request: Recorded) =>
+    jsonError('com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException', 'The conditional request failed', {
+      Item: {
+        pk: { S: 'run' },
+        sk: { S: 'row' },
+        value: { M: {} },
+        version: { N: '1' },
+        fence: { N: '0' },
+        writer: { S: writer(request) },
+      },
+    });
+  const ours = (request: Recorded) =>
+    (request.input.ExpressionAttributeValues as Record<string, { S: string }>)[':writer']?.S ?? '';
+
+  it('is known as our own when the SDK repeats it, and as a conflict when someone else wrote', async () => {
+    const stub = await startAwsStub();
+    try {
+      const client = new DynamoDBClient(stubClient(stub.endpoint, 2));
+      const table = awsTable(client, () => 'runs', systemIds);
+      stub.answer({ drop: true }, refusal(ours));
+      expect(await table.put('run', 'row', {}, { absent: true })).toEqual({ kind: 'stored', version: 1 });
+      stub.answer(
+        { drop: true },
+        refusal(() => 'someone else'),
+      );
+      expect(await table.put('run', 'row', {}, { absent: true })).toMatchObject({
+        kind: 'conflict',
+        current: { version: 1 },
+      });
+    } finally {
+      await stub.close();
+    }
+  });
+
+  it('asks for the row in the way with the write, and says what could not be stored', async () => {
+    const stub = await startAwsStub();
+    try {
+      const table = awsTable(new DynamoDBClient(stubClient(stub.endpoint)), () => 'runs', systemIds);
+      stub.answer(json({ Attributes: { version: { N: '4' } } }), jsonError('ResourceNotFoundException', 'no table'));
+      await table.put('run', 'row', { a: 1 }, { version: 3 });
+      expect(stub.requests[0]?.input).toMatchObject({
+        TableName: 'runs',
+        ConditionExpression: '#version = :expected',
+        ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
+      });
+      await expect(table.put('run', 'row', {}, { absent: true })).rejects.toMatchObject({
+        name: 'StorageFailed',
+        message: expect.stringContaining('row "row" of "run": ResourceNotFoundException: no table'),
+      });
+    } finally {
+      await stub.close();
+    }
   });
 });

@@ -29,18 +29,20 @@ export interface AwsStub {
   readonly requests: Recorded[];
   readonly endpoint: string;
   /** Answers the next requests in this order; a request with nothing prepared is answered with 500. */
-  answer(...answers: Answer[]): void;
+  answer(...answers: (Answer | ((request: Recorded) => Answer))[]): void;
   close(): Promise<void>;
 }
 
 export async function startAwsStub(): Promise<AwsStub> {
   const requests: Recorded[] = [];
-  const prepared: Answer[] = [];
+  const prepared: (Answer | ((request: Recorded) => Answer))[] = [];
   const server = createServer(async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
-    requests.push(record(request, Buffer.concat(chunks)));
-    const { status = 200, headers = {}, body = '', drop } = prepared.shift() ?? { status: 500, body: 'unprepared' };
+    const recorded = record(request, Buffer.concat(chunks));
+    requests.push(recorded);
+    const next = prepared.shift() ?? { status: 500, body: 'unprepared' };
+    const { status = 200, headers = {}, body = '', drop } = typeof next === 'function' ? next(recorded) : next;
     if (drop) return request.socket.destroy();
     response.writeHead(status, { 'x-amzn-requestid': 'stub', ...headers }).end(body);
   });
