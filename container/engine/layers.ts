@@ -25,6 +25,7 @@ import {
   rsqrt,
   scalar,
   square,
+  stridedSlice,
   sub,
   sum,
   type Tensor,
@@ -34,6 +35,8 @@ import {
 } from '@tensorflow/tfjs-core';
 import type { LayerPlan } from '../../core/plan.ts';
 import { activate, activationGradient, keepsInput } from './activations.ts';
+import { values } from './backend.ts';
+import { averagePoolGradient, maxPoolGradient } from './pooling.ts';
 
 export interface LayerWeights {
   get(role: string): Tensor;
@@ -152,21 +155,23 @@ function convolution(plan: PlanOf<'conv2d'>): Operation {
 }
 
 function pooling(plan: PlanOf<'maxPooling2d' | 'averagePooling2d'>): Operation {
-  const filterSize: [number, number] = [...plan.poolSize];
-  const strides: [number, number] = [...plan.strides];
-  const pad = plan.padding;
   const isMax = plan.kind === 'maxPooling2d';
+  const window = { size: plan.poolSize, strides: plan.strides, padding: plan.padding };
   return (x) => {
-    const y = (isMax ? maxPool : avgPool)(x as Tensor4D, filterSize, strides, pad);
-    const attributes = { filterSize, strides, pad, dimRoundingMode: null } as unknown as NamedAttrMap;
+    // XNNPACK refuses a window of one value and leaves zeros; such a pooling only picks every so many values.
+    const y = plan.poolSize.every((length) => length === 1)
+      ? stridedSlice(x, [0, 0, 0, 0], x.shape, [1, ...plan.strides, 1])
+      : (isMax ? maxPool : avgPool)(x as Tensor4D, [...plan.poolSize], [...plan.strides], plan.padding);
+    const shape = x.shape as [number, number, number, number];
     return {
       y,
-      backward: (dy) => ({
-        dx: isMax
-          ? kernel('MaxPoolGrad', { dy, input: x, output: y }, attributes)
-          : kernel('AvgPoolGrad', { dy, input: x }, attributes),
-        gradients: [],
-      }),
+      backward: (dy, needsInput) => {
+        if (!needsInput) return { dx: undefined, gradients: [] };
+        const dx = isMax
+          ? maxPoolGradient(values(x), values(y), values(dy), shape, window)
+          : averagePoolGradient(values(dy), shape, window);
+        return { dx: tensor(dx, shape, 'float32'), gradients: [] };
+      },
     };
   };
 }
