@@ -60,11 +60,11 @@ async function startEmbedded(): Promise<Start> {
   process.stdin.on('end', () => process.exit(exitCodes.temporary));
   process.stdin.on('error', () => process.exit(exitCodes.temporary));
   process.stdin.resume();
-  const [{ openWorld }, { createStreamLog }] = await Promise.all([
+  const [{ openWorld }, { stderrLog }] = await Promise.all([
     import('../cloud/embedded/world.ts'),
     import('../cloud/embedded/log.ts'),
   ]);
-  const log = createStreamLog(process.stdout, { taskId });
+  const log = stderrLog({ context: { taskId } });
   return { cloud: await openWorld({ stateDir, log }), taskId, host: '127.0.0.1', bind: '127.0.0.1', secure: false };
 }
 
