@@ -225,7 +225,7 @@ export function createTasks(options: TasksOptions): EmbeddedTasks {
       return left.map((task) => task.taskId);
     },
 
-    async stopAll(reason = 'The host is closing.') {
+    async stopAll(reason = 'cuttlefish: the host is closing') {
       const all = [...children.values()];
       await Promise.all(all.map((child) => stopWith(child.task.taskId, { code: 'UserInitiated', reason })));
       await Promise.all(all.map((child) => child.gone));

@@ -7,8 +7,8 @@
  *      has no effect (`failNext`), and after a crash (`crashAfterWrites`) nothing is written any more until `recover`.
  *  M3  Nothing is random and time is virtual: the same calls give the same world.
  */
+import { checkItem } from '../../cloud/embedded/item-size.ts';
 import type { Cloud, ObservedTask, Row, When } from '../../cloud/ports.ts';
-import { CuttlefishError } from '../../core/failure.ts';
 import { virtualClock } from './memory-clock.ts';
 import type { LogLine, MemoryControls, MemoryOperation } from './memory-controls.ts';
 
@@ -19,8 +19,6 @@ interface StoredRow {
   version: number;
   fence: number;
 }
-
-const itemLimitBytes = 400 * 1024;
 
 /** `autoSleep` (the default) lets a sleeper wake at once by moving the clock; without it only `advance` does. */
 export function createMemoryWorld(
@@ -151,14 +149,7 @@ export function createMemoryWorld(
       },
       async put(partition, key, value, when) {
         await strike('table.put', key);
-        const size = sizeOf(value);
-        if (size > itemLimitBytes) {
-          throw new CuttlefishError({
-            kind: 'StorageFailed',
-            what: `row "${key}" of "${partition}"`,
-            reason: `it has ${size} bytes; a row may have at most ${itemLimitBytes}`,
-          });
-        }
+        checkItem(partition, key, value);
         const existing = rows.get(partition)?.get(key);
         if (!holds(when, existing)) return { kind: 'conflict', current: rowOf(key, existing) };
         mutate(`table.put ${partition} ${key}`);
@@ -312,16 +303,6 @@ function copyValue(value: unknown): unknown {
     else if (entry !== undefined) copy[field] = JSON.parse(JSON.stringify(entry));
   }
   return copy;
-}
-
-function sizeOf(value: unknown): number {
-  if (value === null || typeof value !== 'object') return String(value).length;
-  let size = 0;
-  for (const [field, entry] of Object.entries(value)) {
-    size += field.length;
-    size += entry instanceof Uint8Array ? entry.byteLength : (JSON.stringify(entry)?.length ?? 0);
-  }
-  return size;
 }
 
 function normaliseUri(uri: string): string {
