@@ -291,7 +291,10 @@ export interface CheckpointManifest {
 export interface CheckpointIndex {
   /** Newest first; at most checkpoint.keep. */
   readonly manifests: readonly CheckpointManifest[];
+  /** Digests of parts that were found damaged; no manifest names them any more. */
   readonly damaged: readonly string[];
+  /** Digests of parts that may be stored without a manifest: being written, or not deleted yet. */
+  readonly unnamed?: readonly string[];
 }
 
 export interface PartRow {
