@@ -11,7 +11,7 @@ import { locate, noPositions, type Positions, type Problem, sortIssues } from '.
 import type { Config } from './config/schema.ts';
 import type { Issue } from './failure.ts';
 import { boundHistory } from './history.ts';
-import { resolveNetwork, shapeText } from './layers.ts';
+import { lossProblems, resolveNetwork, shapeText } from './layers.ts';
 import { checkpointBytes, type MemoryInput } from './memory.ts';
 import type {
   CheckpointPlan,
@@ -20,6 +20,7 @@ import type {
   DataShape,
   IdxFiles,
   LaunchKind,
+  LayerPlan,
   NetworkPlan,
   RunPlan,
   TimingPlan,
@@ -47,6 +48,8 @@ export interface PlanFacts {
     readonly parameters: number;
     readonly stateParameters: number;
     readonly topologyKey: string;
+    /** As parseTopology reads them: the loss is then checked against the last one. */
+    readonly layers?: readonly LayerPlan[];
   };
   readonly world: 'embedded' | 'aws';
   /** From parseConfig, when the config came from text. */
@@ -238,7 +241,11 @@ function planNetwork(config: Config, facts: PlanFacts, problems: Problem[]): Net
     const message = `the model gives ${shapeText(model.outputShape)}, the data need ${shape.outputs} output(s)`;
     problems.push({ path, message, accepted: `a model with ${shape.outputs} output(s)` });
   }
-  return { kind: 'model', uri, ...model };
+  const { layers: read, ...rest } = model;
+  for (const { message, accepted } of lossProblems(read ?? [], config.training.loss)) {
+    problems.push({ path, message, ...(accepted === undefined ? {} : { accepted }) });
+  }
+  return { kind: 'model', uri, ...rest };
 }
 
 function planTraining(config: Config, shape: DataShape, problems: Problem[]): TrainingPlan {

@@ -85,7 +85,7 @@ const shapes = {
   averagePooling2d: pooling.nullable().meta({ description: 'Mean of each window.' }),
   flatten: bare.nullable().meta({ description: 'Makes a flat vector of its input.' }),
   dropout,
-  batchNormalization: batchNormalization.nullable(),
+  batchNormalization: batchNormalization.nullable().meta({ description: 'Normalises each channel.' }),
   activation: z
     .union([z.enum(activations), z.strictObject({ activation: z.enum(activations), name })])
     .meta({ description: 'An activation as a layer of its own: `- activation: relu`.' }),
@@ -95,16 +95,18 @@ export const layerKinds = Object.keys(shapes) as readonly LayerKind[];
 /** Layers that may be written as one word. */
 export const bareLayers = ['flatten', 'maxPooling2d', 'averagePooling2d', 'batchNormalization'] as const;
 
-const mapping = z.strictObject({
-  dense: shapes.dense.optional(),
-  conv2d: shapes.conv2d.optional(),
-  maxPooling2d: shapes.maxPooling2d.optional(),
-  averagePooling2d: shapes.averagePooling2d.optional(),
-  flatten: shapes.flatten.optional(),
-  dropout: shapes.dropout.optional(),
-  batchNormalization: shapes.batchNormalization.optional(),
-  activation: shapes.activation.optional(),
-});
+const mapping = z
+  .strictObject({
+    dense: shapes.dense.optional(),
+    conv2d: shapes.conv2d.optional(),
+    maxPooling2d: shapes.maxPooling2d.optional(),
+    averagePooling2d: shapes.averagePooling2d.optional(),
+    flatten: shapes.flatten.optional(),
+    dropout: shapes.dropout.optional(),
+    batchNormalization: shapes.batchNormalization.optional(),
+    activation: shapes.activation.optional(),
+  })
+  .meta({ minProperties: 1, maxProperties: 1 });
 
 const accepted = `${layerKinds.map((kind) => `"${kind}"`).join(', ')}: one word, or one word with its options`;
 
