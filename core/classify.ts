@@ -56,7 +56,8 @@ export function classifyStop(stop: Stop): StopClass {
     case 'InfrastructureHealth':
       return 'interrupted';
     case 'UserInitiated':
-      return 'stopped';
+      // A laptop that shuts its tasks down in order, because its command ends.
+      return /host is closing/i.test(reason) ? 'interrupted' : 'stopped';
     case 'TaskFailedToStart':
       return classifyStart(reason);
   }

@@ -8,7 +8,10 @@ export type ExecutionInput =
   | { readonly configUri: string; readonly version?: string; readonly runId?: string }
   | { readonly config: string; readonly runId?: string };
 
-/** Kept in the variable `run` of the state machine from Validate on. */
+/** Input of Validate: the execution's input, and which execution it is. */
+export type ValidateInput = ExecutionInput & { readonly executionArn?: string };
+
+/** Kept in the variable `runId` of the state machine from Validate on. */
 export interface RunRef {
   readonly runId: string;
 }
@@ -61,6 +64,8 @@ export interface DecideOutput extends RunRef {
   readonly waitSeconds: number;
   /** TimeoutSeconds of the next Watch: the plan's, or less when a deadline comes sooner. */
   readonly watchSeconds: number;
+  /** HeartbeatSeconds of the next Watch: the plan's, or less when watchSeconds is. */
+  readonly heartbeatSeconds: number;
 }
 
 /** What the machine keeps in `failure` and ends with: a kind of core/failure.ts and its description. */
@@ -71,5 +76,5 @@ export interface FailOutput extends RunRef {
 
 /** Input of the fail function: what Decide found (absent) or what a Catch brought. */
 export interface FailInput extends RunRef {
-  readonly error?: { readonly Error?: string; readonly Cause?: string };
+  readonly error?: { readonly Error?: string; readonly Cause?: string } | null;
 }

@@ -1,0 +1,120 @@
+/**
+ * What is missing of a run, on which rung of the ladder to ask for it, and how long to wait before asking. Pure: the
+ * launch function and core/decide.ts must agree on it, so both ask here.
+ *
+ * Invariants
+ *  A1  Tasks that run or start count as there; what is stopping does not, so its replacement need not wait for it.
+ *  A2  A round is short when RunTask refused part of it or when one of its tasks never came to run. Each short round in a
+ *      row goes one rung down the ladder; a full round goes back to the first rung.
+ *  A3  The pause grows with short rounds on the last rung, and with tasks that end at once, and is bounded.
+ */
+import { classifyStop } from './classify.ts';
+import { type LaunchKind, type Role, type RolePlan, type RunPlan, roles } from './plan.ts';
+import type { LaunchRow, TaskRow } from './run.ts';
+
+export const batchLimit = 10;
+/** A task that ends sooner than this after it ran has done nothing useful. */
+const quickMs = 15_000;
+const quickPauseLimitSeconds = 30;
+
+export function isLive(task: TaskRow): boolean {
+  return task.state === 'starting' || task.state === 'running';
+}
+
+export function liveOf(tasks: readonly TaskRow[], role: Role): number {
+  return tasks.filter((task) => task.role === role && isLive(task)).length;
+}
+
+export function rolePlan(plan: RunPlan, role: Role): RolePlan {
+  return role === 'worker' ? plan.cluster.worker : plan.cluster.parameterServer;
+}
+
+export type Missing = { readonly [R in Role]: number };
+
+/** How many of each role to start now. Under `shrink` a lost task is replaced only when too few are left. */
+export function missingTasks(plan: RunPlan, tasks: readonly TaskRow[], launches: readonly LaunchRow[]): Missing {
+  const missing = (role: Role): number => {
+    const { min, max, onLoss } = rolePlan(plan, role);
+    const target = launches.length === 0 || onLoss === 'replace' ? max : min;
+    return Math.max(0, target - liveOf(tasks, role));
+  };
+  return { worker: missing('worker'), 'parameter-server': missing('parameter-server') };
+}
+
+export function total(missing: Missing): number {
+  return roles.reduce((sum, role) => sum + missing[role], 0);
+}
+
+/** How many live tasks short of its minimum the run is, over all roles. */
+export function belowMin(plan: RunPlan, tasks: readonly TaskRow[]): number {
+  return roles.reduce((sum, role) => sum + Math.max(0, rolePlan(plan, role).min - liveOf(tasks, role)), 0);
+}
+
+export function batches(count: number): number[] {
+  const sizes: number[] = [];
+  for (let left = count; left > 0; left -= batchLimit) sizes.push(Math.min(left, batchLimit));
+  return sizes;
+}
+
+export interface Rung {
+  readonly kind: LaunchKind;
+  /** No cheaper or dearer kind is left to try after this one. */
+  readonly last: boolean;
+  /** Short rounds in a row, and how many of them were on the last rung already. */
+  readonly short: number;
+  readonly shortOnLast: number;
+}
+
+/** Where the next round stands on the ladder, from the rounds of this attempt of the run. */
+export function nextRung(
+  ladder: readonly LaunchKind[],
+  launches: readonly LaunchRow[],
+  tasks: readonly TaskRow[],
+): Rung {
+  const rounds = [...new Set(launches.map((launch) => launch.round))].sort((a, b) => b - a);
+  let short = 0;
+  for (const round of rounds) {
+    if (!isShort(round, launches, tasks)) break;
+    short += 1;
+  }
+  const lastIndex = Math.max(0, ladder.length - 1);
+  const index = Math.min(short, lastIndex);
+  return {
+    kind: ladder[index] ?? 'local',
+    last: index === lastIndex,
+    short,
+    shortOnLast: Math.max(0, short - lastIndex),
+  };
+}
+
+function isShort(round: number, launches: readonly LaunchRow[], tasks: readonly TaskRow[]): boolean {
+  const batch = launches.filter((launch) => launch.round === round);
+  if (batch.some((launch) => launch.failures.length > 0)) return true;
+  const numbers = new Set(batch.map((launch) => launch.n));
+  return tasks.some((task) => {
+    if (!numbers.has(task.launch) || task.stop === undefined) return false;
+    const kind = classifyStop(task.stop);
+    return kind === 'no-capacity' || kind === 'not-started';
+  });
+}
+
+/** Seconds to wait before the next round. */
+export function pauseSeconds(rung: Rung, tasks: readonly TaskRow[]): number {
+  const [base, limit] = rung.kind === 'local' ? [1, 15] : rung.kind.startsWith('ec2') ? [15, 120] : [5, 120];
+  const forCapacity = rung.shortOnLast === 0 ? 0 : Math.min(limit, base * 2 ** (rung.shortOnLast - 1));
+  return Math.max(forCapacity, pauseAfterQuickEnds(tasks));
+}
+
+/** The first task that ends at once is replaced at once; each further one in a row doubles the pause. */
+function pauseAfterQuickEnds(tasks: readonly TaskRow[]): number {
+  const ended = tasks
+    .filter((task) => task.state === 'stopped' && task.stop !== undefined && classifyStop(task.stop) !== 'ours')
+    .sort((a, b) => (b.stoppedAtMs ?? 0) - (a.stoppedAtMs ?? 0));
+  let quick = 0;
+  for (const task of ended) {
+    const livedMs = (task.stoppedAtMs ?? 0) - (task.startedAtMs ?? task.launchedAtMs);
+    if (livedMs >= quickMs) break;
+    quick += 1;
+  }
+  return quick <= 1 ? 0 : Math.min(quickPauseLimitSeconds, 2 ** (quick - 2));
+}

@@ -1,0 +1,100 @@
+/**
+ * What a finished run leaves for people and programs, from its rows: the result, the lines of metrics.jsonl and
+ * events.jsonl. The page is core/report-page.ts.
+ *
+ * Invariants
+ *  RP1 Pure: the same rows give the same bytes, so writing them again changes nothing.
+ *  RP2 A run that failed or was cancelled has a result too, with as much as is known.
+ */
+import { describeFailure, type Failure } from './failure.ts';
+import type { RunPlan } from './plan.ts';
+import type {
+  CheckpointIndex,
+  EpochRow,
+  EventRow,
+  GangRow,
+  LaunchRow,
+  OutcomeRow,
+  ProgressRow,
+  RunResult,
+  RunRow,
+  TaskRow,
+} from './run.ts';
+
+/** Everything that is known of a run when it ends; plan and what follows from it are missing when Plan failed. */
+export interface RunRows {
+  readonly run: RunRow;
+  readonly plan?: RunPlan;
+  readonly outcome?: OutcomeRow;
+  readonly progress?: ProgressRow;
+  readonly gang?: GangRow;
+  readonly checkpoints?: CheckpointIndex;
+  readonly epochs: readonly EpochRow[];
+  readonly tasks: readonly TaskRow[];
+  readonly launches: readonly LaunchRow[];
+  readonly turns: number;
+  readonly endedAtMs: number;
+  readonly costUsd: number;
+  /** Of the artefacts, each where a person finds it. */
+  readonly artifacts: RunResult['artifacts'];
+}
+
+export function composeResult(status: RunResult['status'], rows: RunRows, failure?: Failure): RunResult {
+  const { run, outcome, progress, epochs, gang, endedAtMs } = rows;
+  const last = epochs.at(-1);
+  const checkpoint = rows.checkpoints?.manifests[0];
+  const accuracy = outcome?.metrics.accuracy ?? last?.accuracy;
+  const loss = outcome?.metrics.loss ?? last?.loss;
+  const { model, ...others } = rows.artifacts;
+  const trained = outcome?.kind === 'trained';
+  return {
+    runId: run.runId,
+    status,
+    epochs: outcome?.epochs ?? epochs.length,
+    steps: outcome?.steps ?? progress?.step ?? checkpoint?.step ?? 0,
+    metrics: { ...(accuracy === undefined ? {} : { accuracy }), ...(loss === undefined ? {} : { loss }) },
+    ...(trained ? { weightsDigest: outcome.weightsDigest } : {}),
+    recoveries: recoveriesOf(rows.tasks),
+    lostSteps: outcome?.lostSteps ?? progress?.lostSteps ?? 0,
+    generations: outcome?.generations ?? gang?.generation ?? 0,
+    goodput: goodput(rows),
+    durationMs: Math.max(0, endedAtMs - (run.startedAtMs ?? run.submittedAtMs)),
+    ...(outcome === undefined ? {} : { engine: outcome.engine }),
+    costUsd: Number(rows.costUsd.toFixed(6)),
+    transitions: transitionsOf(rows),
+    ...(failure === undefined ? {} : { failure: { ...failure, message: describeFailure(failure) } }),
+    artifacts: trained && model !== undefined ? { model, ...others } : others,
+  };
+}
+
+/** Tasks that were lost to anything but our own wish, interruptions included: each was a recovery. */
+function recoveriesOf(tasks: readonly TaskRow[]): number {
+  return tasks.filter((task) => task.failure?.kind === 'TaskLost').length;
+}
+
+function goodput({ outcome, progress, run, endedAtMs }: RunRows): number {
+  const usefulMs = outcome?.usefulMs ?? progress?.usefulMs ?? 0;
+  const sinceMs = progress?.firstStepAtMs ?? run.startedAtMs;
+  // Training ends with its last progress; exporting and reporting are not training.
+  const untilMs = progress?.atMs ?? endedAtMs;
+  if (sinceMs === undefined || untilMs <= sinceMs) return 0;
+  return Number(Math.min(1, usefulMs / (untilMs - sinceMs)).toFixed(4));
+}
+
+/** States entered: the beginning and the end are 12, a turn is Watch, Decide, Route; a further round of launches 4. */
+function transitionsOf({ turns, launches }: RunRows): number {
+  const rounds = new Set(launches.map((launch) => launch.round)).size;
+  return 12 + 3 * turns + 4 * Math.max(0, rounds - 1);
+}
+
+export function metricsLines(epochs: readonly EpochRow[]): string {
+  return lines(epochs);
+}
+
+export function eventLines(events: readonly EventRow[]): string {
+  return lines([...events].sort((a, b) => a.atMs - b.atMs));
+}
+
+function lines(rows: readonly unknown[]): string {
+  return rows.map((row) => `${JSON.stringify(row)}\n`).join('');
+}

@@ -1,0 +1,92 @@
+/**
+ * Reading what a run has left in the table, for the functions: the run, its plan, and the rows of its current attempt.
+ *
+ * Invariants
+ *  Q1  Tasks and launches of attempts before the current one are left out of `attemptRows`: their losses are not counted
+ *      twice, and they are all stopped (a run is resumed only after its release).
+ */
+import type { Cloud } from '../cloud/ports.ts';
+import { updateRow } from '../cloud/update.ts';
+import { CuttlefishError, type Failure } from '../core/failure.ts';
+import type { RunPlan } from '../core/plan.ts';
+import {
+  keys,
+  type LaunchRow,
+  objectKeys,
+  type Phase,
+  prefixes,
+  type RunRow,
+  type TaskRow,
+  terminalPhases,
+} from '../core/run.ts';
+
+export async function readRun({ table }: Pick<Cloud, 'table'>, runId: string): Promise<RunRow> {
+  const row = await table.get<RunRow>(runId, keys.run);
+  if (row === undefined) throw new CuttlefishError({ kind: 'Unexpected', message: `there is no run "${runId}"` });
+  return row.value;
+}
+
+export async function findPlan({ objects }: Pick<Cloud, 'objects'>, runId: string): Promise<RunPlan | undefined> {
+  const stored = await objects.get(objectKeys.plan(runId));
+  return stored === undefined ? undefined : (JSON.parse(new TextDecoder().decode(stored.body)) as RunPlan);
+}
+
+export async function readPlan(cloud: Pick<Cloud, 'objects'>, runId: string): Promise<RunPlan> {
+  const plan = await findPlan(cloud, runId);
+  if (plan !== undefined) return plan;
+  throw new CuttlefishError({ kind: 'StorageFailed', what: objectKeys.plan(runId), reason: 'it is not there' });
+}
+
+export const isEnded = (run: RunRow): boolean => terminalPhases.includes(run.phase);
+
+/** Changes the run row; a run that has ended is left alone (T3) unless `change` says otherwise by itself. */
+export async function changeRun(
+  cloud: Pick<Cloud, 'table'>,
+  runId: string,
+  change: (run: RunRow) => Partial<RunRow> | undefined,
+): Promise<RunRow | undefined> {
+  return updateRow<RunRow>(cloud, runId, keys.run, (run) => {
+    if (run === undefined || isEnded(run)) return undefined;
+    const changed = change(run);
+    return changed === undefined ? undefined : { ...run, ...changed };
+  });
+}
+
+/** Ends the run; the first end counts (T3). Answers the phase that is stored. */
+export async function endRun(
+  cloud: Pick<Cloud, 'table' | 'clock'>,
+  runId: string,
+  phase: Phase,
+  failure?: Failure,
+): Promise<Phase | undefined> {
+  const { failure: _, ...rest } = { failure };
+  const ended = await changeRun(cloud, runId, () => ({
+    phase,
+    endedAtMs: cloud.clock.now(),
+    ...(failure === undefined ? rest : { failure }),
+  }));
+  return ended?.phase;
+}
+
+export async function values<T>({ table }: Pick<Cloud, 'table'>, runId: string, prefix: string): Promise<T[]> {
+  return (await table.query<T>(runId, prefix)).map((row) => row.value);
+}
+
+export async function value<T>({ table }: Pick<Cloud, 'table'>, runId: string, key: string): Promise<T | undefined> {
+  return (await table.get<T>(runId, key))?.value;
+}
+
+export async function attemptRows(
+  cloud: Pick<Cloud, 'table'>,
+  run: RunRow,
+): Promise<{ readonly tasks: TaskRow[]; readonly launches: LaunchRow[] }> {
+  const [tasks, launches] = await Promise.all([
+    values<TaskRow>(cloud, run.runId, prefixes.task),
+    values<LaunchRow>(cloud, run.runId, prefixes.launch),
+  ]);
+  const since = run.startedAtMs ?? run.submittedAtMs;
+  return {
+    tasks: tasks.filter((task) => task.launchedAtMs >= since),
+    launches: launches.filter((launch) => launch.atMs >= since),
+  };
+}
