@@ -52,6 +52,8 @@ export interface WorkflowHostOptions {
 export interface WorkflowHost extends Workflow {
   /** Takes up every execution that has not ended and that no other living process steps. */
   resumeAll(): Promise<void>;
+  /** Takes up one execution, unless it has ended or another living process steps it. */
+  resume(name: string): Promise<void>;
   /** The end of an execution, whoever steps it; status RUNNING when this host was closed first. */
   wait(name: string): Promise<ExecutionResult>;
   describe(name: string): Promise<ExecutionResult | undefined>;
@@ -109,7 +111,7 @@ export function createWorkflowHost(options: WorkflowHostOptions): WorkflowHost {
       if (held.kind === 'held') await held.release();
       return undefined;
     }
-    const execution = driveExecution(world, name, start);
+    const execution = await opened(() => driveExecution(world, name, start), held.release);
     const after = async () => {
       await held.release();
       active.delete(name);
@@ -147,6 +149,12 @@ export function createWorkflowHost(options: WorkflowHostOptions): WorkflowHost {
     succeedTask: async (token, output) => world.tokens.answer(token, output),
     heartbeatTask: async (token) => world.tokens.beat(token),
 
+    async resume(name) {
+      const found = describe(name);
+      if (found === undefined) throw unexpected(`there is no execution "${name}"`);
+      await drive(name);
+    },
+
     async resumeAll() {
       for (const name of readdirSync(folders.executions)) {
         const { summary } = readHistory(join(folders.executions, name, 'journal.jsonl'));
@@ -181,6 +189,16 @@ export function createWorkflowHost(options: WorkflowHostOptions): WorkflowHost {
       grace.abort();
     },
   };
+}
+
+/** A journal that cannot be opened must not keep the lock. */
+async function opened<T>(open: () => T, release: () => Promise<void>): Promise<T> {
+  try {
+    return open();
+  } catch (error) {
+    await release();
+    throw error;
+  }
 }
 
 /** Every function that a Task names literally, with its state. */
