@@ -1,0 +1,105 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { Decoder, encode, headerBytes } from '../../../container/wire/frame.ts';
+import type { Message } from '../../../core/gang/messages.ts';
+
+const limits = { vectorLength: 8, stateLength: 24 };
+const floats = (n: number): Float32Array => Float32Array.from({ length: n }, (_, i) => i + 0.5);
+
+const samples: Message[] = [
+  { type: 'leaving' },
+  { type: 'prepare', generation: 3, leader: 't1' },
+  { type: 'contribution', generation: 7, step: 12, partition: 1, level: 2, index: 1, payload: floats(8) },
+  { type: 'reduced', generation: 2 ** 31, step: 99, partition: 0, payload: floats(3) },
+  { type: 'replay', step: 4, payload: floats(8) },
+  {
+    type: 'snapshot',
+    step: 5,
+    sums: [1, 2.25, 3],
+    lastSums: [4, 5, 6],
+    parameterLength: 8,
+    payload: floats(24),
+  },
+  { type: 'reduced', generation: 1, step: 1, partition: 0, payload: floats(0) },
+];
+
+const bytesOf = (messages: readonly Message[]): Uint8Array =>
+  Buffer.concat(messages.flatMap((message) => encode(message)));
+
+describe('frames', () => {
+  it('come out as they went in, however the stream is cut', () => {
+    const bytes = bytesOf(samples);
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 1, max: 200 }), { minLength: 1, maxLength: 60 }), (cuts) => {
+        const decoder = new Decoder(limits);
+        const out: Message[] = [];
+        let at = 0;
+        for (let i = 0; at < bytes.length; i += 1) {
+          const size = cuts[i % cuts.length] ?? 1;
+          const fed = decoder.feed(bytes.subarray(at, at + size));
+          if (fed.kind === 'refused') throw new Error(fed.why);
+          out.push(...fed.messages);
+          at += size;
+        }
+        expect(out).toEqual(samples);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it('own their payload: later bytes of the stream do not change it', () => {
+    const bytes = bytesOf([samples[2] as Message]);
+    const fed = new Decoder(limits).feed(bytes);
+    bytes.fill(0);
+    expect(fed).toEqual({ kind: 'messages', messages: [samples[2]] });
+  });
+
+  const refused = (bytes: Uint8Array): string => {
+    const fed = new Decoder(limits).feed(bytes);
+    return fed.kind === 'refused' ? fed.why : 'accepted';
+  };
+  const withHeader = (change: (view: DataView) => void): Uint8Array => {
+    const bytes = Uint8Array.from(bytesOf([samples[2] as Message]));
+    change(new DataView(bytes.buffer));
+    return bytes;
+  };
+
+  it('are refused when they are not ours, of an unknown kind, too long or not whole values', () => {
+    expect(refused(Buffer.from(`GET / HTTP/1.1\r\nHost: x\r\n\r\n${' '.repeat(headerBytes)}`))).toContain(
+      'not a frame',
+    );
+    expect(refused(withHeader((view) => view.setUint8(8, 77)))).toContain('unknown kind 77');
+    expect(refused(withHeader((view) => view.setUint32(4, 0xffff_fff0, true)))).toContain('at most 32');
+    expect(refused(withHeader((view) => view.setUint32(4, 31, true)))).toContain('whole float32');
+    expect(
+      refused(
+        bytesOf([
+          { type: 'contribution', generation: 1, step: 1, partition: 0, level: 0, index: 0, payload: floats(9) },
+        ]),
+      ),
+    ).toContain('36 bytes');
+  });
+
+  it('never throw on random bytes', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+        new Decoder(limits).feed(bytes);
+      }),
+    );
+  });
+
+  it('refuse JSON that claims to be a tensor message or is none of ours', () => {
+    const json = (text: string): Uint8Array => {
+      const bytes = bytesOf([{ type: 'leaving' }]);
+      const head = Uint8Array.from(bytes.subarray(0, headerBytes));
+      new DataView(head.buffer).setUint32(4, text.length, true);
+      return Buffer.concat([head, Buffer.from(text)]);
+    };
+    expect(refused(json('{"type":"reduced","generation":1,"step":0,"partition":0,"payload":[1]}'))).toBe(
+      'not a message',
+    );
+    expect(refused(json('{"type":"__proto__"}'))).toBe('not a message');
+    expect(refused(json('{"type":'))).toBe('not a message');
+    expect(refused(json('{"type":"leaving"}'))).toBe('accepted');
+  });
+});
