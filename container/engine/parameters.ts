@@ -16,6 +16,7 @@ export class Parameters {
   readonly slots: readonly TensorSlot[];
   readonly #layers: readonly (readonly { readonly role: string; readonly slot: TensorSlot }[])[];
   readonly #tensors = new Map<string, Tensor>();
+  #finite: boolean | undefined;
   readonly #transposed = new Map<number, Tensor2D>();
 
   constructor(tensors: readonly TensorPlan[], layers: number) {
@@ -43,9 +44,21 @@ export class Parameters {
   }
 
   changed(): void {
+    this.#finite = undefined;
     for (const old of [...this.#tensors.values(), ...this.#transposed.values()]) old.dispose();
     this.#tensors.clear();
     this.#transposed.clear();
+  }
+
+  /** Whether every parameter is a number; looked at once for each state. */
+  finite(): boolean {
+    // Zero times anything but a number is NaN, and NaN stays: one pass without a branch.
+    if (this.#finite === undefined) {
+      let zero = 0;
+      for (let i = 0; i < this.vector.length; i += 1) zero += this.vector[i]! * 0;
+      this.#finite = zero === 0;
+    }
+    return this.#finite;
   }
 
   weightsOf(layer: number): LayerWeights {

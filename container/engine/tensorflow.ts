@@ -9,6 +9,8 @@
  *  E4  No call leaves a tensor behind, but for one copy of the parameters (parameters.ts).
  *  E5  Passes that are not training are cut into pieces by a rule that only depends on the network, so that evaluate
  *      sums in one order whoever asks.
+ *  E6  A loss is NaN when a parameter is not finite. The rectifiers of the WebAssembly backend turn NaN into 0, so the
+ *      outputs alone do not show that a run has diverged.
  */
 import { type Tensor, tensor, tidy } from '@tensorflow/tfjs-core';
 import { inferNetwork, size } from '../../core/network.ts';
@@ -99,7 +101,7 @@ export class TensorflowEngine implements Engine {
       return evaluation;
     });
     const tail = this.layout.parameterLength;
-    out[tail] = lossSum;
+    out[tail] = this.#state.finite() ? lossSum : Number.NaN;
     out[tail + 1] = correct;
     out[tail + 2] = batch.size;
   }
@@ -127,7 +129,7 @@ export class TensorflowEngine implements Engine {
       lossSum += part.lossSum;
       correct += part.correct;
     }
-    return { samples, lossSum, correct };
+    return { samples, lossSum: samples === 0 || this.#state.finite() ? lossSum : Number.NaN, correct };
   }
 
   exportModel(): ExportedModel {
