@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { TreeSum } from '../../../core/gang/tree-sum.ts';
+import { uniform } from '../../../core/random.ts';
 import { cover, ownership, shardRange } from '../../../core/shards.ts';
 
-const leaf = (k: number): Float32Array => Float32Array.from([Math.fround(0.1 * (k + 1)), 1e8 / (k + 1), -k]);
+const leaf = (k: number): Float32Array => Float32Array.from({ length: 16 }, (_, i) => uniform(9, k, i) - 0.5);
 
 /** S3 written down directly: the meaning that every way of adding up must have. */
 function sumOf(level: number, index: number): Float32Array {
