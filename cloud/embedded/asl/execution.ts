@@ -21,7 +21,7 @@ import { attempt, publish, readJson } from '../files.ts';
 import type { StateMachine } from './definition.ts';
 import { StatesError } from './errors.ts';
 import type { Status, Summary } from './history.ts';
-import { Interrupted, pause, type Reason } from './interrupt.ts';
+import { anyOf, Interrupted, pause, type Reason } from './interrupt.ts';
 import { openJournal, readHistory } from './journal.ts';
 import { asStateMachine } from './load.ts';
 import { note, type Run, record, runFlow } from './run.ts';
@@ -145,6 +145,7 @@ export function driveExecution(world: ExecutionWorld, name: string, start: Start
   const folder = folderOf(world.stateDir, name);
   const journal = openJournal(join(folder, 'journal.jsonl'));
   const controller = new AbortController();
+  const signal = anyOf(controller.signal);
   const interrupt = (reason: Reason) => controller.abort(reason);
   const definition =
     start.definitionDigest === digestOf(world.definition) ? world.definition : asStateMachine(start.definition);
@@ -181,7 +182,7 @@ export function driveExecution(world: ExecutionWorld, name: string, start: Start
       ran.then(() => interrupt('timeout')).catch(() => undefined);
     }
     try {
-      const output = await runFlow(run, '', definition, start.input, { variables: {} }, controller.signal);
+      const output = await runFlow(run, '', definition, start.input, { variables: {} }, signal);
       record(run, '', 'ExecutionSucceeded', { output });
     } catch (thrown) {
       if (!recordEnd(run, thrown, seconds, readJson<{ cause?: string }>(stopFile)?.cause)) throw thrown;

@@ -6,6 +6,7 @@
  *  I1  After an interruption nothing of what was waited for has any effect, and its rejection is nobody's surprise.
  *  I2  A wait may be of any length: timers are cut into pieces that Node's can hold.
  */
+import { setMaxListeners } from 'node:events';
 import type { Clock } from '../../ports.ts';
 
 /**
@@ -27,6 +28,13 @@ export class Interrupted extends Error {
   }
 }
 
+/** Ends when any of the signals does. Many may wait for it at once: the lanes of a Map, the times of a task. */
+export function anyOf(...signals: readonly AbortSignal[]): AbortSignal {
+  const any = AbortSignal.any([...signals]);
+  setMaxListeners(0, any);
+  return any;
+}
+
 export function checkInterrupted(signal: AbortSignal): void {
   if (signal.aborted) throw new Interrupted(signal.reason as Reason);
 }
@@ -41,6 +49,10 @@ export async function until<T>(promise: Promise<T>, signal: AbortSignal): Promis
   });
   try {
     return await Promise.race([promise, interrupted]);
+  } catch (thrown) {
+    // A sleep that the same signal ends rejects as well, and may come first.
+    checkInterrupted(signal);
+    throw thrown;
   } finally {
     if (stop !== undefined) signal.removeEventListener('abort', stop);
   }

@@ -27,7 +27,7 @@ export interface Scope {
 }
 export type StatesField = keyof Scope['states'];
 
-const bounds = { timeout: 5_000, stack: 500, sequence: 100_000 };
+const bounds = { timeout: 2_000, stack: 500, sequence: 100_000 };
 const compiled = new Map<string, jsonata.Expression>();
 
 const refused = new Map([

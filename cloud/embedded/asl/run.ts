@@ -14,7 +14,7 @@ import type { Clock, Ids, Log } from '../../ports.ts';
 import { type Flow, limits, type State, type StateMachine } from './definition.ts';
 import { bounded, StatesError } from './errors.ts';
 import { beginning, type Position, type RecordBody } from './history.ts';
-import { checkInterrupted, Interrupted, pauseUntil } from './interrupt.ts';
+import { anyOf, checkInterrupted, Interrupted, pauseUntil } from './interrupt.ts';
 import type { Journal } from './journal.ts';
 import { react } from './retry.ts';
 import { type Branch, type Exit, enter, type Frame, leave, leaveCaught, needsToken } from './steps.ts';
@@ -216,7 +216,7 @@ async function runBranches(
   signal: AbortSignal,
 ): Promise<unknown[]> {
   const siblings = new AbortController();
-  const inner = AbortSignal.any([signal, siblings.signal]);
+  const inner = anyOf(signal, siblings.signal);
   const results: unknown[] = [];
   // A failure that was recorded before an interruption is the failure of the whole.
   const known = branches.map((_, index) => run.journal.history.positions.get(`${base}.${index}`)?.ended);

@@ -9,7 +9,7 @@
 import type { Clock } from '../../ports.ts';
 import type { TokenStore } from '../tokens.ts';
 import { bounded, lambdaFailure, lambdaTimedOut, StatesError } from './errors.ts';
-import { pause, until } from './interrupt.ts';
+import { anyOf, pause, until } from './interrupt.ts';
 import type { Call } from './steps.ts';
 
 export type WorkflowFunction = (input: unknown) => Promise<unknown>;
@@ -33,7 +33,7 @@ export async function attemptTask(
   signal: AbortSignal,
 ): Promise<unknown> {
   const over = new AbortController();
-  const inner = AbortSignal.any([signal, over.signal]);
+  const inner = anyOf(signal, over.signal);
   const watched = token === undefined ? undefined : watchToken(world, token);
   const racers = [
     watched === undefined ? invoke(world, call, inner) : invokeAndWait(world, call, watched, submitted, inner),
@@ -98,7 +98,7 @@ async function invoke(world: TaskWorld, call: Call, signal: AbortSignal): Promis
   const over = new AbortController();
   const racers: Promise<unknown>[] = [finished];
   if (timeoutMs !== undefined) {
-    const late = pause(world.clock, timeoutMs, AbortSignal.any([signal, over.signal]));
+    const late = pause(world.clock, timeoutMs, anyOf(signal, over.signal));
     racers.push(
       late.then(() => {
         throw lambdaTimedOut(timeoutMs);
