@@ -25,7 +25,8 @@ export function packagePaths(): Paths {
   return {
     root,
     definition: join(root, 'statemachines', 'train.asl.yaml'),
-    taskEntry: join(root, 'dist', 'task', 'main.js'),
+    // Another program in its place is how one sees what happens when tasks misbehave.
+    taskEntry: process.env.CUTTLEFISH_TASK_ENTRY ?? join(root, 'dist', 'task', 'main.js'),
   };
 }
 

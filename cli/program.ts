@@ -150,11 +150,10 @@ function overrides(target: Command): Command {
     .option('--workers <n>', 'number of workers, or MIN:MAX', workers)
     .option('--epochs <n>', 'number of epochs', wholeNumber(1))
     .option('--parameter-servers <n>', 'number of parameter servers', wholeNumber(0))
-    .option(
-      '--chaos <sentence>',
-      'do something bad on purpose, e.g. "kill worker 1 at step 50" (may be repeated)',
-      (sentence: string, before: readonly string[]) => [...before, sentence],
-      [] as readonly string[],
+    .addOption(
+      new Option('--chaos <sentence>', 'do something bad on purpose, e.g. "kill worker 1 at step 50"; may be repeated')
+        .default([], 'none')
+        .argParser((sentence: string, before: readonly string[]) => [...before, sentence]),
     );
 }
 

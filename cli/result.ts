@@ -1,4 +1,4 @@
-/** What a run has come to: result.json, with its artefacts as places that a person can open, and the summary of it. */
+/** What a run has come to: result.json, and the summary of it. */
 import type { Cloud } from '../cloud/ports.ts';
 import { describeFailure } from '../core/failure.ts';
 import { objectKeys, type RunResult } from '../core/run.ts';
@@ -8,15 +8,7 @@ import { formatCount, formatMetric, formatSpan, formatTable } from './format.ts'
 export async function readResult(cloud: Pick<Cloud, 'objects'>, runId: string): Promise<RunResult | undefined> {
   const stored = await cloud.objects.get(objectKeys.result(runId));
   if (!stored) return undefined;
-  return withPlaces(JSON.parse(Buffer.from(stored.body).toString('utf8')) as RunResult, cloud.objects.locate);
-}
-
-/** Keys of the bucket become paths of the bucket folder. */
-export function withPlaces(result: RunResult, locate: (key: string) => string): RunResult {
-  const artifacts = Object.fromEntries(
-    Object.entries(result.artifacts).map(([name, key]) => [name, key.startsWith('runs/') ? locate(key) : key]),
-  ) as RunResult['artifacts'];
-  return { ...result, artifacts };
+  return JSON.parse(Buffer.from(stored.body).toString('utf8')) as RunResult;
 }
 
 /** For a person: what came out, how it went, where it lies. */

@@ -123,8 +123,7 @@ export function plainLines(before: RunView | undefined, now: RunView): string[] 
 export function epochLine(view: RunView, epoch: EpochRow): string {
   return join('  ', [
     at(view, epoch.atMs),
-    // Rows count epochs from 0, people from 1.
-    `epoch ${epoch.epoch + 1}/${view.plan?.training.epochs ?? '?'}`,
+    `epoch ${epoch.epoch}/${view.plan?.training.epochs ?? '?'}`,
     `step ${epoch.step}`,
     `loss ${formatMetric(epoch.loss)}`,
     epoch.accuracy === undefined ? '' : `accuracy ${formatMetric(epoch.accuracy)}`,

@@ -1,4 +1,53 @@
-import { usageError } from '../output.ts';
-export async function plan(..._: readonly unknown[]): Promise<never> {
-  throw usageError('plan is not there yet');
+/**
+ * `cuttlefish plan`: every number that follows from a config, and the price; starts and writes nothing. Planned is what
+ * `cluster.launch` says; data on this machine stands in for the bucket it would lie in.
+ */
+import { isAbsolute, join } from 'node:path';
+import { createDatasets } from '../../cloud/embedded/datasets.ts';
+import type { Datasets } from '../../cloud/ports.ts';
+import { applyOverrides } from '../../core/config/overrides.ts';
+import { runIdFor } from '../../core/config/run-id.ts';
+import { describePlan } from '../../core/describe-plan.ts';
+import type { RunPlan } from '../../core/plan.ts';
+import { preparePlan } from '../../functions/plan.ts';
+import { readConfig } from '../config.ts';
+import { type ExitCode, exitCodes, type Output } from '../output.ts';
+import { absoluteStateDir } from '../paths.ts';
+import type { PlanOptions } from '../program.ts';
+
+/** Put before the path of local data while it is planned for AWS, and taken away again. */
+const standIn = 's3://this-machine';
+
+export async function plan(path: string, options: PlanOptions, output: Output): Promise<ExitCode> {
+  const { text, config, source } = readConfig(path, options, options.local === true ? 'local' : undefined);
+  const datasets = createDatasets({ bucketFolder: join(absoluteStateDir(options.state), 'bucket') });
+  const runId = runIdFor(config.name, text);
+  const local = config.cluster.launch === 'local';
+  const folder = 'path' in config.data && isAbsolute(config.data.path) ? config.data.path : undefined;
+  const asOnAws = !local && folder !== undefined ? applyOverrides(text, { dataPath: `${standIn}${folder}` }) : text;
+
+  const prepared = await preparePlan(asOnAws, source, runId, {
+    kind: local ? 'embedded' : 'aws',
+    datasets: withStandIn(datasets),
+  });
+  const planned = withoutStandIn(prepared.plan);
+  output.document(planned);
+  output.print(describePlan(planned));
+  if (!local && folder !== undefined) {
+    output.note('\nThe data was looked at on this machine; on AWS data.path has to be an s3:// prefix.');
+  }
+  return exitCodes.done;
+}
+
+const strip = (uri: string) => (uri.startsWith(standIn) ? uri.slice(standIn.length) : uri);
+
+function withStandIn(datasets: Datasets): Datasets {
+  return {
+    read: (uri, range) => datasets.read(strip(uri), range),
+    list: (uri) => datasets.list(strip(uri)),
+  };
+}
+
+function withoutStandIn(plan: RunPlan): RunPlan {
+  return 'path' in plan.data ? { ...plan, data: { ...plan.data, path: strip(plan.data.path) } } : plan;
 }

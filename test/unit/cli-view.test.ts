@@ -43,7 +43,7 @@ const progress: ProgressRow = {
 };
 
 const epoch: EpochRow = {
-  epoch: 0,
+  epoch: 1,
   step: 100,
   samples: 6400,
   trainLoss: 0.5,
