@@ -1,10 +1,10 @@
-// Builds everything that runs: the command, the training task and the functions. One esbuild call each, so that a
-// task or a function carries only what it imports.
+// Builds everything that runs: the command, the training task and the functions. Each bundle carries only
+// what it imports.
 //
 //   dist/cli/main.js        the `cuttlefish` command (with its lazy chunks)
 //   dist/task/main.js       the training task, the same file in the container image and on the laptop
-//   dist/functions/<name>/index.mjs   one folder per function, what serverless.yml packages
-import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+//   dist/functions/<name>/index.mjs   one folder per function, what serverless.yml packages; only with --functions
+import { copyFileSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -60,20 +60,7 @@ await Promise.all([
     splitting: true,
     chunkNames: 'chunks/[name]-[hash]',
   }),
-  ...functionNames().map((name) =>
-    build({
-      ...common,
-      stdin: {
-        contents: `export { ${name} as handler } from './functions/handlers.ts';`,
-        resolveDir: root,
-        loader: 'ts',
-      },
-      outfile: `dist/functions/${kebab(name)}/index.mjs`,
-      minify: true,
-      sourcemap: false,
-      treeShaking: true,
-    }),
-  ),
+  ...(process.argv.includes('--functions') ? [buildFunctions()] : []),
 ]);
 
 const wasmFolder = join(dirname(require.resolve('@tensorflow/tfjs-backend-wasm/package.json')), 'dist');
@@ -83,25 +70,48 @@ for (const file of readdirSync(wasmFolder).filter((name) => name.endsWith('.wasm
 }
 if (!quiet) console.log(`built dist/ in ${Math.round(performance.now() - started)} ms`);
 
-/** The exported handler names; functions/handlers.ts lists them once and serverless.yml points at the same folders. */
-function functionNames() {
-  return existsSync(join(root, 'functions/handlers.ts'))
-    ? [
-        'validate',
-        'plan',
-        'scale',
-        'launch',
-        'watch',
-        'decide',
-        'finish',
-        'fail',
-        'release',
-        'start',
-        'onTaskEvent',
-        'onExecutionEvent',
-        'sweep',
-      ]
-    : [];
+/** All in one call, which parses what they share once; each bundle still carries only what its handler imports. */
+function buildFunctions() {
+  const names = [
+    'validate',
+    'plan',
+    'scale',
+    'launch',
+    'watch',
+    'decide',
+    'finish',
+    'fail',
+    'release',
+    'start',
+    'onTaskEvent',
+    'onExecutionEvent',
+    'sweep',
+  ];
+  const namespace = 'function';
+  return build({
+    ...common,
+    entryPoints: Object.fromEntries(names.map((name) => [`${kebab(name)}/index`, `${namespace}:${name}`])),
+    outdir: 'dist/functions',
+    outExtension: { '.js': '.mjs' },
+    minify: true,
+    sourcemap: false,
+    plugins: [
+      {
+        name: 'one entry for each handler',
+        setup(plugin) {
+          plugin.onResolve({ filter: /^function:/ }, ({ path }) => ({
+            path: path.slice(namespace.length + 1),
+            namespace,
+          }));
+          plugin.onLoad({ filter: /.*/, namespace }, ({ path }) => ({
+            contents: `export { ${path} as handler } from './functions/handlers.ts';`,
+            resolveDir: root,
+            loader: 'ts',
+          }));
+        },
+      },
+    ],
+  });
 }
 
 function kebab(name) {

@@ -10,7 +10,7 @@ export default class BuildBeforePackage {
   hooks = {
     'before:package:createDeploymentArtifacts': () => {
       if (process.env.CUTTLEFISH_BUILT !== '1')
-        execFileSync(process.execPath, [build, '--quiet'], { stdio: 'inherit' });
+        execFileSync(process.execPath, [build, '--functions', '--quiet'], { stdio: 'inherit' });
     },
   };
 }
