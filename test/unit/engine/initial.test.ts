@@ -25,7 +25,9 @@ const largest = (values: Float32Array | undefined) =>
 test('initialise() has a known answer: every worker of a run must start from these bits', () => {
   const digest = createHash('sha256');
   for (const values of Object.values(weights(everything, 17))) digest.update(values);
-  expect(digest.digest('hex')).toMatchInlineSnapshot(`"ef6bc2d4346178512029a9c1115789926883e77f91c8bbe26633c57020216693"`);
+  expect(digest.digest('hex')).toMatchInlineSnapshot(
+    `"ef6bc2d4346178512029a9c1115789926883e77f91c8bbe26633c57020216693"`,
+  );
 });
 
 test('kernels are uniform within heUniform or glorotUniform, by the activation they feed', () => {
