@@ -63,18 +63,18 @@ export function drawDigit(seed: number, index: number, noise: number, out: Uint8
 
 /** A hand: a smooth warp, then scale, shear, rotation and shift, then a little tremor. Writes point i into px, py. */
 function placement(random: Stream, noise: number): (point: readonly [number, number], i: number) => void {
-  const bow = between(random, -0.35, 0.35);
+  const bow = between(random, -0.3, 0.3);
   const lean = between(random, -0.3, 0.3);
-  const sx = between(random, 13.5, 19.5);
-  const sy = between(random, 16.5, 21.5);
-  const shear = between(random, -0.22, 0.22);
+  const sx = between(random, 14.5, 18.5);
+  const sy = between(random, 17.5, 21);
+  const shear = between(random, -0.18, 0.18);
   // Rotation by its half-angle tangent t: cos = (1 - t^2) / (1 + t^2), sin = 2t / (1 + t^2).
-  const t = between(random, -0.11, 0.11);
+  const t = between(random, -0.08, 0.08);
   const cos = (1 - t * t) / (1 + t * t);
   const sin = (2 * t) / (1 + t * t);
-  const dx = digitSide / 2 - 0.5 + between(random, -2.2, 2.2);
+  const dx = digitSide / 2 - 0.5 + between(random, -1.2, 1.2);
   const tremor = 1.5 * noise;
-  const dy = digitSide / 2 - 0.5 + between(random, -2.2, 2.2);
+  const dy = digitSide / 2 - 0.5 + between(random, -1.2, 1.2);
   return ([gx, gy], i) => {
     const u = gx - 0.5;
     const v = gy - 0.5;

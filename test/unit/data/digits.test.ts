@@ -17,7 +17,7 @@ describe('generateDigits()', () => {
 
   it('draws the same bits as ever (G2): a change here changes every weights digest', () => {
     const { pixels } = generateDigits(1, 'train', 100, noise);
-    expect(createHash('sha256').update(pixels).digest('hex').slice(0, 16)).toBe('4df0a153a9610714');
+    expect(createHash('sha256').update(pixels).digest('hex').slice(0, 16)).toBe('35302e7d0b98ab62');
   });
 
   it('draws other samples for another seed, and in the test set', () => {
