@@ -1,0 +1,67 @@
+/** The image of the training tasks: its Dockerfile read for what matters, and built where a container engine answers. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { root } from '../support/package-stack.ts';
+
+const text = readFileSync(join(root, 'container/Dockerfile'), 'utf8');
+const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+const arguments_ = (instruction: string) =>
+  lines.filter((line) => line.startsWith(`${instruction} `)).map((line) => line.slice(instruction.length + 1));
+
+describe('the Dockerfile', () => {
+  it('starts from the small image of the Node version that tasks run on, and needs no frontend image', () => {
+    expect(arguments_('FROM')[0]).toBe('node:22-bookworm-slim AS task');
+    expect(text).not.toMatch(/^#\s*syntax=/m);
+  });
+
+  it('only copies what was built: no package manager, no download', () => {
+    expect(arguments_('RUN')).toEqual([]);
+    expect(arguments_('ADD')).toEqual([]);
+    expect(arguments_('COPY')).toEqual([
+      '--chown=root:root dist/task/ ./dist/task/',
+      '--chown=root:root dist/native/node_modules/ ./node_modules/',
+    ]);
+  });
+
+  it('runs as the user of the task definition, who owns nothing in it', () => {
+    expect(arguments_('USER')).toEqual(['1000:1000']);
+    expect(readFileSync(join(root, 'infra/tasks.yml'), 'utf8')).toContain("User: '1000:1000'");
+  });
+
+  it('starts the task in exec form, so that SIGTERM reaches it', () => {
+    expect(arguments_('ENTRYPOINT').map((form) => JSON.parse(form))).toEqual([['node', 'dist/task/main.js']]);
+    expect(arguments_('CMD')).toEqual([]);
+  });
+
+  it('sends nothing else to the engine as context', () => {
+    const ignore = readFileSync(join(root, '.dockerignore'), 'utf8')
+      .split('\n')
+      .filter((line) => line !== '' && !line.startsWith('#'));
+    expect(ignore[0]).toBe('*');
+    expect(ignore.filter((line) => line.startsWith('!'))).toEqual(['!dist/task', '!dist/native']);
+  });
+});
+
+describe('the image', () => {
+  const engine = ['docker', 'podman'].find((name) => spawnSync(name, ['info'], { timeout: 5_000 }).status === 0);
+
+  it('builds and starts its task', { timeout: 300_000 }, ({ skip }) => {
+    if (engine === undefined) return skip('no container engine answers here (docker, podman)');
+    const base = spawnSync(engine, ['image', 'inspect', 'node:22-bookworm-slim'], { timeout: 10_000 });
+    if (base.status !== 0) return skip('the base image node:22-bookworm-slim is not on this machine');
+    const tag = `cuttlefish-task:test-${process.pid}`;
+    try {
+      execFileSync(engine, ['build', '--file', 'container/Dockerfile', '--target', 'task', '--tag', tag, '.'], {
+        cwd: root,
+      });
+      // Without a run it says what it needs and ends with the code for a permanent failure.
+      const run = spawnSync(engine, ['run', '--rm', '--read-only', '--cap-drop', 'ALL', tag], { encoding: 'utf8' });
+      expect(run.stderr).toContain('CUTTLEFISH_RUN_ID');
+      expect(run.status).toBe(64);
+    } finally {
+      spawnSync(engine, ['rmi', '--force', tag]);
+    }
+  });
+});

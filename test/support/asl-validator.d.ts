@@ -1,0 +1,7 @@
+/** The part of asl-validator that the tests use; the package has no types. */
+declare module 'asl-validator' {
+  export default function validate(definition: unknown): {
+    readonly isValid: boolean;
+    errorsText(separator?: string): string;
+  };
+}
