@@ -23,6 +23,7 @@ import { watchFolder } from '../inbox.ts';
 import { hasEnded } from '../look.ts';
 import { type ExitCode, exitCodes, type Output } from '../output.ts';
 import type { ServeOptions } from '../program.ts';
+import { type Screen, showProgress } from '../progress.ts';
 import { readResult } from '../result.ts';
 
 export async function serve(options: ServeOptions, output: Output): Promise<ExitCode> {
@@ -35,7 +36,8 @@ export async function serve(options: ServeOptions, output: Output): Promise<Exit
     if (followed.has(runId)) return;
     const following = (async () => {
       output.note(`${runId}  started`);
-      await host.wait(execution);
+      const progress = await showProgress(host.cloud, runId, linesOf(runId, output));
+      await host.wait(execution).finally(() => progress.stop());
       const run = (await host.cloud.table.get<RunRow>(runId, keys.run))?.value;
       if (run === undefined || hasEnded(run)) {
         const line = await outcome(host.cloud, runId, run);
@@ -118,6 +120,17 @@ export async function serve(options: ServeOptions, output: Output): Promise<Exit
   }
   output.document({ status: 'stopped', runs: ended });
   return exitCodes.done;
+}
+
+/** Many runs at once: plain lines, each with the run it is about. */
+function linesOf(runId: string, output: Output): Screen {
+  return {
+    isTTY: false,
+    columns: 0,
+    write: (text) => {
+      for (const line of text.split('\n')) if (line !== '') output.note(`${runId}  ${line}`);
+    },
+  };
 }
 
 async function outcome(cloud: Cloud, runId: string, run: RunRow | undefined): Promise<string> {

@@ -55,7 +55,7 @@ test('several files at once all run', async () => {
 
 test('SIGINT stops it cleanly in the middle of a run, and the next serve continues the run', async () => {
   lab.dropConfig('long.yaml', small({ name: 'long', pace: '50ms', workers: '1' }));
-  await until('training', 30_000, () => /long-[0-9a-f]{12}.*(training|epoch|checkpoint)/.test(serving.text()));
+  await until('training', 30_000, () => /long-[0-9a-f]{12}.*checkpoint at step/.test(serving.text()));
   serving.child.kill('SIGINT');
   const ended = await serving.ended;
   expect(ended.code, ended.stderr).toBe(0);
