@@ -7,7 +7,14 @@ import type { Environment } from './settings.ts';
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
-  sleep: (ms, signal) => delay(ms, undefined, signal === undefined ? {} : { signal }),
+  async sleep(ms, signal) {
+    try {
+      await delay(ms, undefined, signal === undefined ? {} : { signal });
+    } catch (thrown) {
+      // Node throws an AbortError of its own; the caller gets the reason that it gave.
+      throw signal?.aborted ? signal.reason : thrown;
+    }
+  },
 };
 
 export const systemIds: Ids = { hex: (bytes) => randomBytes(bytes).toString('hex') };

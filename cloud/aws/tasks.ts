@@ -79,14 +79,10 @@ export function awsTasks(client: ECSClient, settings: AwsSettings, clock: Pick<C
             return outcome(request, [], Array(request.count).fill(`${refusal.name}: ${refusal.message}`));
           }
           if (attempt === launchAttempts) {
-            throw new CuttlefishError(
-              {
-                kind: 'LaunchFailed',
-                task: `${request.count} x ${request.role}`,
-                reason: `${refusal.name}: ${refusal.message}`,
-              },
-              { cause: thrown },
-            );
+            // The workflow calls again for Unexpected; with the same token nothing starts twice.
+            const what = `RunTask for ${request.count} x ${request.role} of run "${request.runId}"`;
+            const message = `${what} was refused ${attempt} times: ${refusal.name}: ${refusal.message}`;
+            throw new CuttlefishError({ kind: 'Unexpected', message }, { cause: thrown });
           }
           await clock.sleep(500 * 2 ** attempt);
         }

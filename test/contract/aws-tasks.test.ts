@@ -113,11 +113,14 @@ describe('launch on ECS', () => {
     expect(slept[1]).toBeGreaterThan(slept[0] ?? 0);
   });
 
-  it('throws a LaunchFailed, which a retry may cure, when throttling does not end', async () => {
+  it('throws what the workflow retries when throttling does not end', async () => {
     stub.answer(...Array.from({ length: 4 }, () => jsonError('ThrottlingException', 'Rate exceeded')));
     const thrown = await tasks.launch(request).catch((error: unknown) => error);
     expect(thrown).toBeInstanceOf(CuttlefishError);
-    expect(thrown).toMatchObject({ name: 'LaunchFailed' });
+    expect(thrown).toMatchObject({
+      name: 'Unexpected',
+      message: expect.stringMatching(/3 x worker.*4 times: ThrottlingException: Rate exceeded/),
+    });
     expect(stub.requests).toHaveLength(4);
   });
 

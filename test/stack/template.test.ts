@@ -105,6 +105,22 @@ describe('the workflow', () => {
     expect(JSON.parse(String(machine().DefinitionString))).toEqual(source());
   });
 
+  it('gives each function a little less time than its state', () => {
+    const states = Object.values(at(source(), 'States') as object);
+    const seen = new Set<string>();
+    for (const state of states) {
+      const placeholder = /\$\{(\w+)FunctionArn\}/.exec(String(at(state, 'Arguments', 'FunctionName')))?.[1];
+      const limit = at(state, 'TimeoutSeconds');
+      if (placeholder === undefined || typeof limit !== 'number') continue;
+      seen.add(placeholder);
+      const timeout = Number(template.Resources[`${placeholder}LambdaFunction`]?.Properties.Timeout);
+      expect(timeout, placeholder).toBeLessThan(limit);
+      expect(timeout, placeholder).toBeGreaterThanOrEqual(limit * 0.9);
+    }
+    // Watch has the timeout of a turn, which is not that of the function.
+    expect(seen.size).toBe(8);
+  });
+
   it('passes asl-validator', () => {
     const { isValid, errorsText } = aslValidator(source());
     expect(isValid, errorsText('\n')).toBe(true);

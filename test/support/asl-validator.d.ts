@@ -2,6 +2,7 @@
 declare module 'asl-validator' {
   export default function validate(definition: unknown): {
     readonly isValid: boolean;
+    readonly errors: readonly { readonly message: string }[];
     errorsText(separator?: string): string;
   };
 }
