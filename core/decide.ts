@@ -260,7 +260,8 @@ function capacityDeadline(
   if (!rung.last) return undefined;
   // The deadline begins anew with every rung, so that a fallback kind has the time that it needs to start.
   const first = launches.find((launch) => launch.kind === rung.kind);
-  return first === undefined ? undefined : { atMs: first.atMs + plan.cluster.startDeadlineMs, cause };
+  if (first === undefined) return undefined;
+  return { atMs: Math.max(first.atMs, ...since) + plan.cluster.startDeadlineMs, cause };
 }
 
 /** Since when fewer than min tasks of the role run; undefined while enough do. */

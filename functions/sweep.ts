@@ -4,11 +4,12 @@
  *
  * Invariants
  *  SW1 Only tasks of runs in our own table are touched.
- *  SW2 One run that cannot be swept does not keep the others from it.
+ *  SW2 One run that cannot be swept does not keep the others from it; it is told at the end, as an error of the sweep.
  */
 
 import type { Cloud } from '../cloud/ports.ts';
 import { raise } from '../cloud/signal.ts';
+import { CuttlefishError } from '../core/failure.ts';
 import { clusterPartition, clusterPrefixes, keys, type OpenRow, type RunRow } from '../core/run.ts';
 import { reconcile } from './observe-task.ts';
 import { release } from './release.ts';
@@ -21,7 +22,6 @@ export interface SweepOutput {
   readonly open: number;
   readonly signalled: readonly string[];
   readonly released: readonly string[];
-  readonly failed: readonly string[];
 }
 
 export async function sweep(_input: unknown, cloud: Cloud): Promise<SweepOutput> {
@@ -43,9 +43,11 @@ export async function sweep(_input: unknown, cloud: Cloud): Promise<SweepOutput>
         released.push(runId);
       }
     } catch (thrown) {
-      failed.push(runId);
-      cloud.log.write('error', 'run.decided', { runId, by: 'sweep', why: String(thrown) });
+      failed.push(`${runId}: ${thrown instanceof Error ? thrown.message : String(thrown)}`);
     }
   }
-  return { open: open.length, signalled, released, failed };
+  if (failed.length > 0) {
+    throw new CuttlefishError({ kind: 'Unexpected', message: `the sweep could not look after ${failed.join('; ')}` });
+  }
+  return { open: open.length, signalled, released };
 }
