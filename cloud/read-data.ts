@@ -2,22 +2,22 @@
  * Reading training data through the Datasets port, compressed or not. Gzip is told by its magic number, not by the name.
  *
  * Invariants
- *  RD1 A missing, empty or damaged file is DataInvalid with its full name, never a stack trace of zlib.
- *  RD2 Nothing is inflated beyond `maxFileBytes`.
+ *  RD1 A missing, empty or damaged file is DataInvalid with its full name, never a stack trace of the decompressor.
+ *  RD2 Nothing is inflated beyond `maxFileBytes`, or, for a head, beyond the head.
  */
-import { promisify } from 'node:util';
-import { constants, gunzip, gunzipSync } from 'node:zlib';
 import { dataInvalid } from '../core/data/data-error.ts';
 import { maxHeaderBytes } from '../core/data/idx.ts';
 import type { Datasets } from './ports.ts';
 
 const maxFileBytes = 2 ** 31 - 1;
-const inflate = promisify(gunzip);
 
 /** The whole file, inflated. */
 export async function readDataFile(datasets: Datasets, uri: string): Promise<Uint8Array> {
   const bytes = await readRaw(datasets, uri);
-  return isGzip(bytes) ? inflateAll(uri, bytes) : bytes;
+  if (!isGzip(bytes)) return bytes;
+  const whole = await inflate(uri, bytes, maxFileBytes);
+  if (whole.length > maxFileBytes) throw dataInvalid(uri, `inflates to more than ${maxFileBytes} bytes`);
+  return whole;
 }
 
 /**
@@ -27,17 +27,9 @@ export async function readDataFile(datasets: Datasets, uri: string): Promise<Uin
 export async function readDataHead(datasets: Datasets, uri: string): Promise<{ head: Uint8Array; bytes: number }> {
   const raw = await readRaw(datasets, uri);
   if (!isGzip(raw)) return { head: raw.subarray(0, maxHeaderBytes), bytes: raw.length };
-  try {
-    const head = gunzipSync(raw.subarray(0, 4096), {
-      finishFlush: constants.Z_SYNC_FLUSH,
-      maxOutputLength: 64 * 1024 * 1024,
-    });
-    const bytes = new DataView(raw.buffer, raw.byteOffset).getUint32(raw.length - 4, true);
-    return { head: head.subarray(0, maxHeaderBytes), bytes };
-  } catch {
-    const all = await inflateAll(uri, raw);
-    return { head: all.subarray(0, maxHeaderBytes), bytes: all.length };
-  }
+  const head = await inflate(uri, raw, maxHeaderBytes);
+  const bytes = new DataView(raw.buffer, raw.byteOffset).getUint32(raw.length - 4, true);
+  return { head: head.subarray(0, maxHeaderBytes), bytes };
 }
 
 async function readRaw(datasets: Datasets, uri: string): Promise<Uint8Array> {
@@ -51,13 +43,34 @@ function isGzip(bytes: Uint8Array): boolean {
   return bytes.length > 2 && bytes[0] === 0x1f && bytes[1] === 0x8b;
 }
 
-async function inflateAll(uri: string, bytes: Uint8Array): Promise<Uint8Array> {
+/** Stops once `enough` bytes are passed. */
+async function inflate(uri: string, bytes: Uint8Array, enough: number): Promise<Uint8Array> {
+  const stream = new DecompressionStream('gzip');
+  const writer = stream.writable.getWriter();
+  // What goes wrong in writing is told by reading.
+  writer.write(bytes).catch(() => undefined);
+  writer.close().catch(() => undefined);
+  const reader = stream.readable.getReader();
+  const chunks: Uint8Array[] = [];
+  let length = 0;
   try {
-    return await inflate(bytes, { maxOutputLength: maxFileBytes });
+    while (length <= enough) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      chunks.push(value);
+      length += value.length;
+    }
+    if (length > enough) await reader.cancel().catch(() => undefined);
   } catch (cause) {
     const { code, message } = cause as { code?: string; message: string };
-    if (code === 'ERR_BUFFER_TOO_LARGE') throw dataInvalid(uri, `inflates to more than ${maxFileBytes} bytes`);
     const what = code === 'Z_BUF_ERROR' ? 'truncated: the gzip stream ends early' : `damaged gzip file (${message})`;
     throw dataInvalid(uri, `${what}; the file has ${bytes.length} bytes`);
   }
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.length;
+  }
+  return whole;
 }
