@@ -48,7 +48,7 @@ export async function startBackend(wanted: Backend | undefined, warn: (message: 
   } catch (error) {
     warn(
       `the WebAssembly backend of TensorFlow.js could not be started (${error instanceof Error ? error.message : error}); ` +
-        'training goes on in plain JavaScript, which is 20 to 100 times slower',
+        'training goes on in plain JavaScript, which is 20 to 150 times slower',
     );
     await starters.cpu();
     return 'cpu';
