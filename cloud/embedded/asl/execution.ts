@@ -173,7 +173,7 @@ export function driveExecution(world: ExecutionWorld, name: string, start: Start
       world.log.write('info', 'workflow.resumed', { execution: name, events: summary.events });
     } else {
       record(run, '', 'ExecutionStarted', { input: start.input });
-      Promise.resolve(tell()).catch((error) => broken('telling the start', error));
+      tell().catch((error) => broken('telling the start', error));
     }
     lookForStop();
     const { TimeoutSeconds: seconds } = definition;
@@ -188,7 +188,7 @@ export function driveExecution(world: ExecutionWorld, name: string, start: Start
       if (!recordEnd(run, thrown, seconds, readJson<{ cause?: string }>(stopFile)?.cause)) throw thrown;
     }
   };
-  const tell = () => world.onStatusChange(statusChange(world, resultOf(start, journal.history.summary)));
+  const tell = async () => world.onStatusChange(statusChange(world, resultOf(start, journal.history.summary)));
   const broken = (what: string, error: unknown) =>
     world.log.write('error', 'workflow.broken', { execution: name, what, reason: String(error) });
 

@@ -4,7 +4,8 @@
  * Invariants
  *  G1  A record is in the journal before anything that depends on it is done.
  *  G2  What a killed process left half-written is cut off at the next open; what is before it stays as it is.
- *  G3  Only the owner of an execution appends (owner.ts); anybody may read.
+ *  G3  After an append that failed there is no other: what is on disk stays a prefix of what happened.
+ *  G4  Only the owner of an execution appends (owner.ts); anybody may read.
  *
  * Appends are synchronous and not flushed to the disk: they survive the death of the process, not that of the machine
  * (there, lost lines mean that functions are called again, and those are idempotent).
@@ -62,16 +63,19 @@ export function openJournal(path: string): Journal {
   for (const record of records) history.add(record);
   const file = openSync(path, 'a');
   truncateSync(path, bytes);
+  let failed: CuttlefishError | undefined;
   return {
     history,
     append(record) {
+      if (failed !== undefined) throw failed;
       const line = Buffer.from(`${JSON.stringify(record)}\n`);
       try {
         const written = writeSync(file, line);
         if (written !== line.length) throw new Error(`only ${written} of ${line.length} bytes were written`);
       } catch (error) {
         const reason = error instanceof Error ? error.message : String(error);
-        throw new CuttlefishError({ kind: 'StorageFailed', what: `the journal ${path}`, reason }, { cause: error });
+        failed = new CuttlefishError({ kind: 'StorageFailed', what: `the journal ${path}`, reason }, { cause: error });
+        throw failed;
       }
       history.add(record);
     },
