@@ -25,7 +25,6 @@ import {
   rsqrt,
   scalar,
   square,
-  stridedSlice,
   sub,
   sum,
   type Tensor,
@@ -158,10 +157,7 @@ function pooling(plan: PlanOf<'maxPooling2d' | 'averagePooling2d'>): Operation {
   const isMax = plan.kind === 'maxPooling2d';
   const window = { size: plan.poolSize, strides: plan.strides, padding: plan.padding };
   return (x) => {
-    // XNNPACK refuses a window of one value and leaves zeros; such a pooling only picks every so many values.
-    const y = plan.poolSize.every((length) => length === 1)
-      ? stridedSlice(x, [0, 0, 0, 0], x.shape, [1, ...plan.strides, 1])
-      : (isMax ? maxPool : avgPool)(x as Tensor4D, [...plan.poolSize], [...plan.strides], plan.padding);
+    const y = (isMax ? maxPool : avgPool)(x as Tensor4D, [...plan.poolSize], [...plan.strides], plan.padding);
     const shape = x.shape as [number, number, number, number];
     return {
       y,

@@ -1,6 +1,6 @@
 /**
  * Gradients of 2-d pooling as plain loops. The kernels of TensorFlow.js 4.22 are not used: MaxPoolGrad of the
- * WebAssembly backend loses the gradient of windows without a positive value, and AvgPoolGrad of every backend divides
+ * WebAssembly backend sends the gradient of a window without a positive value to its first one, and AvgPoolGrad of every backend divides
  * the windows that reach over the edge by their whole size, where the forward pass divides by the part inside.
  *
  * Invariants
