@@ -209,7 +209,7 @@ const script = (() => {
   };
 })();
 
-function startProcess(args: readonly string[], killAfterMs?: number): Promise<string> {
+function startProcess(args: readonly string[], killWhen?: () => boolean): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [script(), ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
     let out = '';
@@ -217,8 +217,13 @@ function startProcess(args: readonly string[], killAfterMs?: number): Promise<st
       out += chunk;
     });
     child.on('error', reject);
-    child.on('close', () => resolve(out));
-    if (killAfterMs !== undefined) setTimeout(() => child.kill('SIGKILL'), killAfterMs);
+    const timer = setInterval(() => {
+      if (killWhen?.()) child.kill('SIGKILL');
+    }, 3);
+    child.on('close', () => {
+      clearInterval(timer);
+      resolve(out);
+    });
   });
 }
 
@@ -237,15 +242,15 @@ test('a process that is killed again and again loses nothing and repeats at most
   const folder = temporaryFolder();
   const log = join(folder, 'calls');
   const args = [join(folder, 'state'), 'run', log, '40', '30'];
-  let kills = 0;
-  let out = await startProcess(args, 700);
-  while (out === '' && kills < 30) {
-    kills += 1;
-    out = await startProcess(args, kills < 5 ? 500 + 130 * kills : undefined);
+  const calls = () => (existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n').map(Number) : []);
+  const kills = 5;
+  for (let kill = 1; kill <= kills; kill++) {
+    const enough = calls().length + 3 + kill;
+    expect(await startProcess(args, () => calls().length >= enough)).toBe('');
   }
+  const out = await startProcess(args);
   expect(JSON.parse(out)).toEqual({ kind: 'exists', status: 'SUCCEEDED', output: 40 });
-  expect(kills).toBeGreaterThan(0);
-  const steps = readFileSync(log, 'utf8').trim().split('\n').map(Number);
+  const steps = calls();
   expect(steps).toEqual([...steps].sort((a, b) => a - b));
   expect([...new Set(steps)]).toEqual(Array.from({ length: 40 }, (_, n) => n));
   expect(steps.length).toBeLessThanOrEqual(40 + kills);
