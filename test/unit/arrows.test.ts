@@ -33,7 +33,7 @@ const rules: readonly Rule[] = [
   {
     files: /^cloud\/embedded\//,
     own: /^(core\/|cloud\/[^/]+\.ts$|cloud\/embedded\/)/,
-    packages: /^(jsonata|node:.*)$/,
+    packages: /^(jsonata|yaml|node:.*)$/,
   },
   // The composition root of the functions: the only one of them that knows AWS.
   { files: /^functions\/handlers\.ts$/, own: /^(core|functions)\/|^cloud\/([^/]+\.ts$|aws\/)/, packages: /^node:.*$/ },
