@@ -26,7 +26,7 @@ export function readJournal(path: string): { readonly records: readonly JournalR
   try {
     content = readFileSync(path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { records: [], bytes: 0 };
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return { records: [], bytes: 0 };
     throw error;
   }
   const records: JournalRecord[] = [];

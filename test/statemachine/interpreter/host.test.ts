@@ -140,6 +140,20 @@ test('close() ends nothing: wait() answers RUNNING, start() is refused, the next
   expect(await next.wait('run')).toMatchObject({ status: 'SUCCEEDED', output: 'done' });
 });
 
+test('resume() takes up one execution and leaves the others', async () => {
+  const stateDir = temporaryFolder();
+  const functions = { f: async () => 'done' };
+  const host = openHost(longWait, { stateDir });
+  for (const name of ['one', 'two']) await host.start(name, {});
+  await host.close();
+  const next = openHost(longWait, { stateDir, functions });
+  await next.resume('one');
+  expect(await next.wait('one')).toMatchObject({ status: 'SUCCEEDED' });
+  expect(await next.describe('two')).toMatchObject({ status: 'RUNNING', events: 2 });
+  await next.resume('one');
+  expect(await next.wait('one')).toMatchObject({ status: 'SUCCEEDED' });
+});
+
 test('wait() for what was never started is an error; describe() answers undefined', async () => {
   const host = openHost(longWait);
   await expect(host.wait('nothing')).rejects.toThrow('there is no execution "nothing"');
