@@ -8,6 +8,9 @@ import { didYouMean } from './suggest.ts';
 
 type SchemaIssue = z.core.$ZodIssue;
 
+/** A file with more wrong than this is not a config; the rest would only scroll the first ones away. */
+export const maxIssues = 100;
+
 export interface Source {
   readonly root: Plain;
   readonly positions: Positions;
@@ -18,6 +21,7 @@ export function toIssues(found: readonly SchemaIssue[], prefix: Path, source: So
   // With an unknown field in it a mapping may also break a rule of its own ("is empty"); the field says it better.
   const unknownAt = new Set(found.filter(({ code }) => code === 'unrecognized_keys').map(({ path }) => path.join()));
   return found
+    .slice(0, maxIssues)
     .filter((issue) => issue.code !== 'custom' || !unknownAt.has(issue.path.join()))
     .flatMap((issue) => translate(issue, prefix, source));
 }
@@ -35,7 +39,7 @@ function translate(issue: SchemaIssue, prefix: Path, source: Source): Issue[] {
 
   switch (issue.code) {
     case 'unrecognized_keys':
-      return issue.keys.map((key) => unknownField(path, key, value, source));
+      return unknownFields(path, issue.keys, value, source);
     case 'invalid_union': {
       const branch = bestBranch(issue.errors);
       if (branch === undefined) return make(wrong(value, path, source));
@@ -71,10 +75,13 @@ function depth(issue: SchemaIssue): number {
   return issue.path.length;
 }
 
-function unknownField(path: Path, key: string, value: Plain, source: Source): Issue {
+function unknownFields(path: Path, keys: readonly string[], value: Plain, source: Source): Issue[] {
   const known = fieldsAt(path, source.root, value);
-  const message = `unknown field${didYouMean(key, known)}`;
-  return issueAt(source.positions, [...path, key], message, known.join(', '), 'key');
+  return keys.slice(0, maxIssues).map((key) => unknownField(path, key, known, source.positions));
+}
+
+export function unknownField(path: Path, key: string, known: readonly string[], positions: Positions): Issue {
+  return issueAt(positions, [...path, key], `unknown field${didYouMean(key, known)}`, known.join(', '), 'key');
 }
 
 function wrong(value: Plain, path: Path, source: Source): string {

@@ -9,18 +9,14 @@
  */
 import type { Issue } from '../failure.ts';
 import { type Plain, readDocument } from './document.ts';
-import { toIssues } from './issues.ts';
-import { issueAt, locate, type Positions, sortIssues } from './positions.ts';
+import { maxIssues, toIssues, unknownField } from './issues.ts';
+import { locate, type Positions, sortIssues } from './positions.ts';
 import { type Blocks, checkRules } from './rules.ts';
 import { type Config, blocks as schemas } from './schema.ts';
-import { didYouMean } from './suggest.ts';
 
 export type Parsed =
   | { readonly kind: 'valid'; readonly config: Config; readonly positions: Positions }
   | { readonly kind: 'invalid'; readonly source: string; readonly issues: readonly Issue[] };
-
-/** A file with more wrong than this is not a config; the rest would only scroll the first ones away. */
-const maxIssues = 100;
 
 /** `source` is the name of the file, for messages. */
 export function parseConfig(text: string, source: string): Parsed {
@@ -30,11 +26,8 @@ export function parseConfig(text: string, source: string): Parsed {
   const root = read.value as Readonly<Record<string, Plain>>;
   const names = Object.keys(schemas);
   const issues = [...read.issues];
-  for (const field of Object.keys(root)) {
-    if (names.includes(field)) continue;
-    const message = `unknown field${didYouMean(field, names)}`;
-    issues.push(issueAt(positions, [field], message, names.join(', '), 'key'));
-  }
+  const unknown = Object.keys(root).filter((field) => !names.includes(field));
+  issues.push(...unknown.slice(0, maxIssues).map((field) => unknownField([], field, names, positions)));
 
   const parsed: Record<string, unknown> = {};
   const doubtful = new Set<string>();

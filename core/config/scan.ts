@@ -4,7 +4,7 @@
  * scan only runs the lexer, which is linear, and refuses such files.
  *
  * Invariants
- *  Y1  What passes has at most 64 KiB, 16 + slack levels, 50,000 tokens, one document, no anchors, aliases, tags or
+ *  Y1  What passes has at most 64 KiB, 10,000 scalars, one document, few levels, no anchors, aliases, tags or
  *      directives: parsing it is cheap.
  *  Y2  A refusal costs time linear in the limit, never in the size of the file.
  */
@@ -14,7 +14,7 @@ import type { Issue } from '../failure.ts';
 export const maxConfigBytes = 64 * 1024;
 export const maxDepth = 16;
 export const maxNodes = 10_000;
-const maxTokens = 50_000;
+const maxTokens = 4 * maxNodes;
 /** Above maxDepth because it counts brackets and indents, not nodes; the exact count is made on the parsed tree. */
 const maxLexicalDepth = 4 * maxDepth;
 const maxIssues = 20;
@@ -31,6 +31,7 @@ export function scan(text: string): Issue[] {
   let offset = 0;
   let lineStart = 0;
   let tokens = 0;
+  let scalars = 0;
   let documents = 0;
   let isScalar = false;
   for (const token of new Lexer().lex(text)) {
@@ -40,7 +41,9 @@ export function scan(text: string): Issue[] {
       continue;
     }
     tokens += 1;
-    if (tokens > maxTokens) return [at(lines, offset, 'the file is too complex', `at most ${maxNodes} values`)];
+    if (isScalar || token.startsWith('"') || token.startsWith("'")) scalars += 1;
+    if (tokens > maxTokens || scalars > maxNodes)
+      return [at(lines, offset, 'the file is too complex', `at most ${maxNodes} values`)];
     if (token.startsWith('%') && offset === lineStart) {
       issues.push(at(lines, offset, 'YAML directives are not supported', 'YAML 1.2 without % lines'));
     } else if (!isScalar) {

@@ -1,0 +1,27 @@
+/** The files made from the schema are those in the repository; run `node tools/schema.mjs` when they are not. */
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { referencePage, schemaFile } from '../../core/config/reference.ts';
+
+describe('files made from the config schema are up to date:', () => {
+  it('configs/run.schema.json', () => {
+    expect(readFileSync('configs/run.schema.json', 'utf8')).toBe(schemaFile());
+  });
+
+  it('docs/config-reference.md', () => {
+    expect(readFileSync('docs/config-reference.md', 'utf8')).toBe(referencePage());
+  });
+});
+
+describe('configs/run.schema.json', () => {
+  const schema = JSON.parse(schemaFile()) as { properties: Record<string, unknown>; required: string[] };
+
+  it('requires only what has no default and forbids unknown fields', () => {
+    expect(schema.required).toEqual(['version', 'name', 'data', 'network']);
+    expect(schema).toMatchObject({ additionalProperties: false });
+  });
+
+  it('has no keyword of our own', () => {
+    expect(schemaFile()).not.toContain('"accepted"');
+  });
+});
