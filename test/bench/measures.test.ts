@@ -1,0 +1,103 @@
+import { describe, expect, it } from 'vitest';
+import type { EventRow, ProgressRow, RunResult, TaskProgress } from '../../core/run.ts';
+import { firstStepAfter, killToNextStep, measure, median, shares, stepsPerSecond, summarise } from './measures.ts';
+import type { RunSamples } from './samples.ts';
+
+const task = (fields: Partial<TaskProgress> = {}): TaskProgress => ({
+  slot: 'worker/0',
+  taskId: 't',
+  state: 'training',
+  shards: 4,
+  step: 0,
+  memoryMiB: 100,
+  computeShare: 0.6,
+  wireShare: 0.1,
+  waitShare: 0.3,
+  ...fields,
+});
+const row = (atMs: number, step: number, fields: Partial<ProgressRow> = {}): ProgressRow => ({
+  generation: 1,
+  beat: atMs,
+  step,
+  epoch: 1,
+  loss: 1,
+  samplesPerSecond: 0,
+  atMs,
+  usefulMs: 0,
+  lostSteps: 0,
+  worldSize: 2,
+  tasks: [task()],
+  ...fields,
+});
+const event = (name: string, atMs: number, fields: Partial<EventRow> = {}): EventRow => ({
+  atMs,
+  event: name,
+  by: 'x',
+  ...fields,
+});
+const run = (fields: Partial<RunSamples>): RunSamples => ({
+  spawnedAtMs: 1000,
+  batchSize: 128,
+  progress: [],
+  events: [],
+  epochs: [],
+  checkpoint: undefined,
+  peakMemoryMiB: [],
+  result: { recoveries: 0, lostSteps: 0, transitions: 33 } as RunResult,
+  ...fields,
+});
+
+describe('measures of the bench', () => {
+  it('take the median of any number of values', () => {
+    expect(median([3, 1, 2])).toBe(2);
+    expect(median([4, 1, 2, 3])).toBe(2.5);
+    expect(median([])).toBeNaN();
+  });
+
+  it('count steps only where everybody trains in one generation', () => {
+    const evaluating = { tasks: [task({ state: 'evaluating' })] };
+    const rows = [
+      row(0, 0),
+      row(100, 10),
+      row(200, 20, evaluating),
+      row(900, 21),
+      row(1000, 31),
+      row(1100, 32, { generation: 2 }),
+    ];
+    expect(stepsPerSecond(rows)).toBe(100);
+    expect(stepsPerSecond([row(0, 0)])).toBeUndefined();
+  });
+
+  it('take the first step back to its time with the speed that follows', () => {
+    expect(firstStepAfter([row(1000, 0), row(1200, 5), row(1400, 25)], 0, 0, 0)).toBe(1160);
+    expect(firstStepAfter([row(1000, 0), row(1200, 5), row(1400, 25)], 0, 0, 1180)).toBe(1180);
+    expect(firstStepAfter([row(1000, 0)], 0, 0, 0)).toBeUndefined();
+  });
+
+  it('measure from the kill to the first step of the generation after it', () => {
+    const samples = run({
+      events: [
+        event('generation.formed', 1100, { generation: 1 }),
+        event('chaos.injected', 2000, { step: 50 }),
+        event('generation.formed', 2300, { generation: 2 }),
+      ],
+      // The row at 2100 was written before anybody noticed: its step 51 is from before the kill.
+      progress: [row(1900, 49), row(2100, 51), row(2400, 53, { generation: 2 }), row(2600, 63, { generation: 2 })],
+    });
+    expect(killToNextStep(samples)).toBe(360);
+    expect(killToNextStep(run({}))).toBeUndefined();
+  });
+
+  it('leave out what these samples do not say', () => {
+    expect(measure('1 worker', run({})).map(({ name }) => name)).toEqual(['1 worker: workflow transitions']);
+    expect(shares([row(0, 0, { tasks: [task({ shards: 0 })] })])).toBeUndefined();
+  });
+
+  it('summarise repeats in the order of their first coming', () => {
+    const value = (name: string, n: number) => ({ name, unit: 'ms', value: n });
+    expect(summarise([value('b', 3), value('a', 1), value('b', 5), value('b', 4)])).toEqual([
+      { name: 'b', unit: 'ms', median: 4, min: 3, max: 5, repeats: 3 },
+      { name: 'a', unit: 'ms', median: 1, min: 1, max: 1, repeats: 1 },
+    ]);
+  });
+});

@@ -1,0 +1,152 @@
+/**
+ * From samples to measures. Pure, so that the arithmetic can be tested.
+ *
+ * Invariants
+ *  BM1 A measure that cannot be taken from these samples is absent, never 0.
+ */
+import type { ProgressRow } from '../../core/run.ts';
+import type { RunSamples } from './samples.ts';
+
+export interface Measure {
+  readonly name: string;
+  readonly unit: string;
+  readonly value: number;
+}
+
+export interface Summary {
+  readonly name: string;
+  readonly unit: string;
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+  readonly repeats: number;
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle] ?? Number.NaN;
+  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
+}
+
+/** One line for each name, in the order in which the names first came. */
+export function summarise(measures: readonly Measure[]): Summary[] {
+  const groups = new Map<string, Measure[]>();
+  for (const measure of measures) groups.set(measure.name, [...(groups.get(measure.name) ?? []), measure]);
+  return [...groups.values()].map((group) => {
+    const values = group.map((measure) => measure.value);
+    const { name, unit } = group[0] as Measure;
+    return {
+      name,
+      unit,
+      median: median(values),
+      min: Math.min(...values),
+      max: Math.max(...values),
+      repeats: values.length,
+    };
+  });
+}
+
+/** Steps per second between neighbouring progress rows of one generation in which everybody was training. */
+export function stepsPerSecond(progress: readonly ProgressRow[]): number | undefined {
+  const speeds: number[] = [];
+  for (const [before, after] of pairs(progress)) {
+    const training = [before, after].every((row) => row.tasks.every((task) => task.state === 'training'));
+    if (before.generation !== after.generation || !training || after.step <= before.step) continue;
+    speeds.push(((after.step - before.step) * 1000) / (after.atMs - before.atMs));
+  }
+  return speeds.length === 0 ? undefined : median(speeds);
+}
+
+/**
+ * When the first step after `afterMs` was committed, given that `fromStep` steps were committed before: read off the
+ * first row that shows more, and taken back to the first of its steps with the speed that follows.
+ */
+export function firstStepAfter(
+  progress: readonly ProgressRow[],
+  afterMs: number,
+  fromStep: number,
+  notBeforeMs: number,
+): number | undefined {
+  const later = progress.filter((row) => row.atMs > afterMs && row.step > fromStep);
+  const [first, second] = later;
+  if (first === undefined) return undefined;
+  const speed =
+    second !== undefined && second.step > first.step && second.generation === first.generation
+      ? (second.step - first.step) / (second.atMs - first.atMs)
+      : undefined;
+  const taken = speed === undefined ? first.atMs : first.atMs - (first.step - fromStep - 1) / speed;
+  return Math.max(notBeforeMs, taken);
+}
+
+/** Shares of the step time in computing, on the wire and waiting, over all workers, while training. */
+export function shares(
+  progress: readonly ProgressRow[],
+): { engine: number; wire: number; waiting: number } | undefined {
+  const tasks = progress
+    .flatMap((row) => row.tasks)
+    .filter((task) => task.shards > 0 && task.state === 'training' && task.computeShare + task.waitShare > 0);
+  if (tasks.length === 0) return undefined;
+  return {
+    engine: median(tasks.map((task) => task.computeShare)),
+    wire: median(tasks.map((task) => task.wireShare)),
+    waiting: median(tasks.map((task) => task.waitShare)),
+  };
+}
+
+/** From the injected kill to the first step that was committed without the lost task. */
+export function killToNextStep({ events, progress }: RunSamples): number | undefined {
+  const killed = events.find((event) => event.event === 'chaos.injected');
+  if (killed === undefined) return undefined;
+  const formed = events.find((event) => event.event === 'generation.formed' && event.atMs >= killed.atMs);
+  if (formed === undefined) return undefined;
+  const before = progress.filter((row) => row.atMs <= killed.atMs).at(-1)?.step ?? 0;
+  // Rows of the generation after the kill only: until then a row may still tell of steps from before it.
+  const after = progress.filter((row) => row.generation >= (formed.generation ?? 0));
+  const fromStep = Math.max(before, killed.step ?? 0);
+  const at = firstStepAfter(after, killed.atMs, fromStep, formed.atMs);
+  return at === undefined ? undefined : at - killed.atMs;
+}
+
+/** What one run says about `label`, e.g. "2 workers". */
+export function measure(label: string, run: RunSamples): Measure[] {
+  const measures: Measure[] = [];
+  const add = (name: string, unit: string, value: number | undefined): void => {
+    if (value !== undefined && Number.isFinite(value)) measures.push({ name: `${label}: ${name}`, unit, value });
+  };
+  const formed = run.events.find((event) => event.event === 'generation.formed');
+  const first = firstStepAfter(run.progress, run.spawnedAtMs, 0, formed?.atMs ?? run.spawnedAtMs);
+  add('command to first step (cold)', 'ms', first === undefined ? undefined : first - run.spawnedAtMs);
+  const speed = stepsPerSecond(run.progress);
+  add('steps per second', '1/s', speed);
+  add('samples per second', '1/s', speed === undefined ? undefined : speed * run.batchSize);
+  const whole = run.epochs.slice(1).map((epoch) => epoch.samplesPerSecond);
+  add('samples per second, with evaluation', '1/s', whole.length === 0 ? undefined : median(whole));
+  const share = shares(run.progress);
+  add('step time in the engine', '%', share && share.engine * 100);
+  add('step time on the wire', '%', share && share.wire * 100);
+  add('step time waiting', '%', share && share.waiting * 100);
+  add('checkpoint', 'ms', checkpointMs(run));
+  add(
+    'checkpoint size',
+    'bytes',
+    run.checkpoint?.parts.reduce((sum, part) => sum + part.bytes, 0),
+  );
+  add('peak memory of a task', 'MiB', run.peakMemoryMiB.length === 0 ? undefined : Math.max(...run.peakMemoryMiB));
+  add('kill to next committed step', 'ms', killToNextStep(run));
+  if (run.result.recoveries > 0) add('steps repeated after the kill', 'steps', run.result.lostSteps);
+  add('workflow transitions', 'transitions', run.result.transitions);
+  return measures;
+}
+
+function checkpointMs({ checkpoint, events }: RunSamples): number | undefined {
+  const saved = events.filter((event) => event.event === 'checkpoint.saved');
+  const told = saved.map((event) => event.durationMs).filter((value): value is number => typeof value === 'number');
+  if (told.length > 0) return median(told);
+  const newest = saved.find((event) => event.step === checkpoint?.step);
+  return checkpoint === undefined || newest === undefined ? undefined : newest.atMs - checkpoint.atMs;
+}
+
+function pairs<T>(values: readonly T[]): [T, T][] {
+  return values.slice(1).map((value, i) => [values[i] as T, value]);
+}

@@ -1,0 +1,26 @@
+// `npm run bench`: builds the command and test/bench/, and runs the bench. What it measures is in test/bench/README.md.
+import { execFileSync } from 'node:child_process';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { build } from 'esbuild';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const outfile = join(root, 'dist/bench/main.mjs');
+execFileSync(process.execPath, [join(root, 'tools/build.mjs'), '--quiet'], { stdio: ['ignore', 'ignore', 'inherit'] });
+await build({
+  absWorkingDir: root,
+  entryPoints: ['test/bench/main.ts'],
+  outfile,
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node20',
+  logLevel: 'warning',
+});
+const { main } = await import(pathToFileURL(outfile).href);
+try {
+  await main(root, process.argv.slice(2));
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+}
