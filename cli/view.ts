@@ -54,7 +54,8 @@ export function renderBlock(view: RunView, columns: number, lastEvents = 5): str
   ];
   if (plan) {
     const { epochs, totalSteps, stepsPerEpoch } = plan.training;
-    const step = progress?.step ?? 0;
+    // The progress row is a little behind; the last epoch is exact.
+    const step = Math.max(progress?.step ?? 0, last?.step ?? 0);
     const epoch = Math.min(epochs, Math.floor(step / stepsPerEpoch) + 1);
     const eta = etaMs(view);
     lines.push(
@@ -108,7 +109,7 @@ export function taskLines(view: RunView): string[] {
     );
 }
 
-/** What a terminal that cannot be redrawn is told: phases, epochs and what went wrong, each once. */
+/** What a terminal that cannot be redrawn is told: epochs, what went wrong, and phases, each once. */
 export function plainLines(before: RunView | undefined, now: RunView): string[] {
   const phase = now.run && now.run.phase !== before?.run?.phase ? [`${at(now, now.nowMs)}  ${now.run.phase}`] : [];
   const news = [
@@ -117,7 +118,7 @@ export function plainLines(before: RunView | undefined, now: RunView): string[] 
       .flatMap((event) => line(now, event).map((text) => ({ atMs: event.atMs, text }))),
     ...now.epochs.slice(before?.epochs.length ?? 0).map((epoch) => ({ atMs: epoch.atMs, text: epochLine(now, epoch) })),
   ];
-  return [...phase, ...news.sort((a, b) => a.atMs - b.atMs).map(({ text }) => text)];
+  return [...news.sort((a, b) => a.atMs - b.atMs).map(({ text }) => text), ...phase];
 }
 
 export function epochLine(view: RunView, epoch: EpochRow): string {

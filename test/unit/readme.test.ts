@@ -6,6 +6,7 @@ import type { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
 import { createProgram, type Handlers } from '../../cli/program.ts';
 import { parseConfig } from '../../core/config/parse.ts';
+import { describeFailure } from '../../core/failure.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const documents = ['README.md', 'ARCHITECTURE.md', 'docs/user-guide.md', ...decisions()];
@@ -79,6 +80,13 @@ describe('README.md', () => {
   test('names the least Node that package.json names', () => {
     const least = /(\d+\.\d+)/.exec(manifest.engines.node)?.[1];
     expect(text).toContain(`Node ${least}`);
+  });
+
+  test('the mistake it shows is told in these words', () => {
+    const first = /```yaml\n([\s\S]*?)```/.exec(text)?.[1] ?? '';
+    const parsed = parseConfig(first.replace('units: 64', 'units: -64'), 'first.yaml');
+    if (parsed.kind === 'valid') throw new Error('-64 units are valid?');
+    expect(text).toContain(describeFailure({ ...parsed, kind: 'ConfigInvalid' }));
   });
 
   test('lists every command', () => {
