@@ -1,6 +1,7 @@
 /** The image of the training tasks: its Dockerfile read for what matters, and built where a container engine answers. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { root } from '../support/package-stack.ts';
@@ -41,6 +42,27 @@ describe('the Dockerfile', () => {
       .filter((line) => line !== '' && !line.startsWith('#'));
     expect(ignore[0]).toBe('*');
     expect(ignore.filter((line) => line.startsWith('!'))).toEqual(['!dist/task', '!dist/native']);
+  });
+});
+
+describe('what the image copies', () => {
+  it('starts by itself, with nothing of this checkout beside it', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'cuttlefish-image-'));
+    try {
+      cpSync(join(root, 'dist/task'), join(folder, 'dist/task'), { recursive: true });
+      const env = { PATH: process.env.PATH, CUTTLEFISH_WORLD: 'aws' };
+      const bare = spawnSync(process.execPath, ['dist/task/main.js'], { cwd: folder, encoding: 'utf8', env });
+      expect([bare.status, bare.stderr]).toEqual([64, expect.stringContaining('CUTTLEFISH_RUN_ID')]);
+      // With a run, the chunks of the AWS world are loaded; outside ECS they say what is missing.
+      const lost = spawnSync(process.execPath, ['dist/task/main.js'], {
+        cwd: folder,
+        encoding: 'utf8',
+        env: { ...env, CUTTLEFISH_RUN_ID: 'run', CUTTLEFISH_ROLE: 'worker' },
+      });
+      expect([lost.status, lost.stderr]).toEqual([70, expect.stringContaining('ECS_CONTAINER_METADATA_URI_V4')]);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 });
 

@@ -8,8 +8,11 @@ import type { Table } from '../../cloud/ports.ts';
 
 export interface DynaliteTable {
   readonly client: DynamoDBClient;
+  readonly endpoint: string;
   /** A new, empty table each time. */
   make(): Promise<Table>;
+  /** The same, for a process that has only the name. */
+  makeNamed(): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -17,34 +20,41 @@ export async function startDynalite(): Promise<DynaliteTable> {
   const server = dynalite({ createTableMs: 0 });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
+  const endpoint = `http://127.0.0.1:${port}`;
   const client = new DynamoDBClient({
-    endpoint: `http://127.0.0.1:${port}`,
+    endpoint,
     region: 'us-east-1',
     credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
     maxAttempts: 1,
   });
   let tables = 0;
+  const makeNamed = async (): Promise<string> => {
+    tables += 1;
+    const name = `runs-${tables}`;
+    await client.send(
+      new CreateTableCommand({
+        TableName: name,
+        // The same keys as infra/table.yml (a test of the stack compares the two).
+        AttributeDefinitions: [
+          { AttributeName: 'pk', AttributeType: 'S' },
+          { AttributeName: 'sk', AttributeType: 'S' },
+        ],
+        KeySchema: [
+          { AttributeName: 'pk', KeyType: 'HASH' },
+          { AttributeName: 'sk', KeyType: 'RANGE' },
+        ],
+        BillingMode: 'PAY_PER_REQUEST',
+      }),
+    );
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    return name;
+  };
   return {
     client,
+    endpoint,
+    makeNamed,
     async make() {
-      tables += 1;
-      const name = `runs-${tables}`;
-      await client.send(
-        new CreateTableCommand({
-          TableName: name,
-          // The same keys as infra/table.yml (a test of the stack compares the two).
-          AttributeDefinitions: [
-            { AttributeName: 'pk', AttributeType: 'S' },
-            { AttributeName: 'sk', AttributeType: 'S' },
-          ],
-          KeySchema: [
-            { AttributeName: 'pk', KeyType: 'HASH' },
-            { AttributeName: 'sk', KeyType: 'RANGE' },
-          ],
-          BillingMode: 'PAY_PER_REQUEST',
-        }),
-      );
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      const name = await makeNamed();
       return awsTable(client, () => name, systemIds);
     },
     async close() {
