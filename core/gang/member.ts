@@ -41,7 +41,8 @@ export class Member {
   private following: GangMember | undefined;
   private fence = 0;
   private leaderHeardMs = 0;
-  private seekAtMs: number | undefined;
+  private leaderGone = false;
+  private nextSeekMs = 0;
   private nextBeatMs = 0;
   private readonly lost = new Set<TaskId>();
   private buffered: { from: TaskId; message: MessageOf<'contribution'> }[] = [];
@@ -209,18 +210,18 @@ export class Member {
     }
     if (refused && this.trainer.hasState) {
       this.following = undefined;
-      this.seekAtMs = nowMs + this.options.heartbeatIntervalMs;
+      this.nextSeekMs = nowMs + this.options.heartbeatIntervalMs;
       return [{ type: 'seek-leader', gone: peer }];
     }
     // Still there: it has dropped us and will say so. Not there and we are blank: survivors go first (MB3).
     if (!refused) return this.tellLeader(this.hello());
-    this.seekAtMs = nowMs + this.options.heartbeatIntervalMs;
+    this.leaderGone = true;
     return [];
   }
 
   private onLeaseHeld(fence: number, gang: MessageGang | undefined, nowMs: number): Effect[] {
     this.fence = fence;
-    this.seekAtMs = undefined;
+    this.leaderGone = false;
     const { self } = this.options;
     this.following = self;
     const survivors = (gang?.members ?? []).filter(
@@ -253,7 +254,7 @@ export class Member {
     this.fence = Math.max(this.fence, fence);
     this.following = leader;
     this.leaderHeardMs = nowMs;
-    this.seekAtMs = undefined;
+    this.leaderGone = false;
     return this.tellLeader(this.hello());
   }
 
@@ -265,8 +266,9 @@ export class Member {
     }
     if (this.leading !== undefined) return [...effects, ...this.leading.tick(nowMs)];
     const silent = this.following !== undefined && nowMs - this.leaderHeardMs > this.options.memberTimeoutMs;
-    if (silent || (this.seekAtMs !== undefined && nowMs >= this.seekAtMs)) {
-      this.seekAtMs = nowMs + this.options.heartbeatIntervalMs;
+    // Without a leader, or with one that is gone or silent, look again with every beat.
+    if ((silent || this.following === undefined || this.leaderGone) && nowMs >= this.nextSeekMs) {
+      this.nextSeekMs = nowMs + this.options.heartbeatIntervalMs;
       effects.push({ type: 'seek-leader' });
     }
     return effects;
@@ -275,7 +277,8 @@ export class Member {
   private beats(): Effect[] {
     const { self, report } = this.options;
     const message: Message = { type: 'beat', generation: this.generation, step: this.trainer.step, report: report() };
-    const to = this.leading?.members() ?? (this.following === undefined ? [] : [this.following]);
+    const followed = this.following === undefined || this.leaderGone ? [] : [this.following];
+    const to = this.leading?.members() ?? followed;
     return to
       .filter((member) => member.taskId !== self.taskId)
       .map((member) => ({ type: 'send', to: member, message }));

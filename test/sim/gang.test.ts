@@ -20,7 +20,10 @@ describe('the gang protocol in virtual time', () => {
   for (const workers of [1, 2, 3, 4, 8]) {
     for (const servers of [0, 1, 2]) {
       it(`gives the same bits for ${workers} worker(s) and ${servers} parameter server(s) (P2)`, () => {
-        expect(simulate({ ...base, seed: workers * 10 + servers, workers, servers }).digest).toBe(undisturbed);
+        const outcome = simulate({ ...base, seed: workers * 10 + servers, workers, servers });
+        expect(outcome.digest).toBe(undisturbed);
+        expect([outcome.workers, outcome.servers]).toEqual([workers, servers]);
+        expect(outcome.generations).toBe(1);
       });
     }
   }

@@ -32,6 +32,9 @@ export type Fault = 'kill' | 'kill-leader' | 'kill-all' | 'pause' | 'interrupt';
 export interface SimOutcome {
   readonly digest: string;
   readonly generations: number;
+  /** In the last gang. */
+  readonly workers: number;
+  readonly servers: number;
   readonly kills: number;
   readonly lostSteps: number;
   readonly virtualMs: number;
@@ -105,7 +108,10 @@ class Sim {
       next.run();
     }
     const { kills, lostSteps, trace } = this;
+    const members = this.gang?.members ?? [];
     return {
+      workers: members.filter((member) => member.role === 'worker').length,
+      servers: members.filter((member) => member.role === 'parameter-server').length,
       digest: this.finished,
       generations: this.gang?.generation ?? 0,
       kills,
