@@ -17,7 +17,8 @@
  *  X2  Every loop ends: recoveries bound crashes, launches bound everything that is started, turns bound the rest (P6).
  *  X3  `why` changes only when the situation does, so that logging it on change gives a readable history.
  */
-import { classifyStop, failureOfStop, isPermanentRefusal, spends, stopReasons } from './classify.ts';
+import { classifyStop, isPermanentRefusal, stopReasons } from './classify.ts';
+import { budgetDeadline, capacityDeadline, graceEnd, leaveGraceMs, nearest, type TaskStop } from './deadlines.ts';
 import { describeFailure, type Failure } from './failure.ts';
 import {
   belowMin,
@@ -30,46 +31,12 @@ import {
   rolePlan,
   total,
 } from './launching.ts';
-import { type RunPlan, roles } from './plan.ts';
-import type {
-  ClaimRow,
-  GangRow,
-  LaunchRow,
-  MemberRow,
-  OutcomeRow,
-  ProgressRow,
-  RunRow,
-  TaskId,
-  TaskRow,
-} from './run.ts';
+import { failureOf, lastCause, lossesOf, type Observation, taskLabel } from './observation.ts';
+import { roles } from './plan.ts';
+import type { TaskRow } from './run.ts';
 import type { Action } from './workflow.ts';
 
-/** Tasks, launches and gang are those of this attempt of the run. */
-export interface Observation {
-  readonly run: RunRow;
-  readonly plan: RunPlan;
-  readonly gang?: GangRow;
-  readonly progress?: ProgressRow;
-  readonly outcome?: OutcomeRow;
-  readonly claim?: ClaimRow;
-  readonly tasks: readonly TaskRow[];
-  readonly launches: readonly LaunchRow[];
-  readonly members: readonly MemberRow[];
-  readonly nowMs: number;
-  /** Turns that Watch has taken, this one included. */
-  readonly turn: number;
-  /** progress.beat at the Decide before; -1 at first. */
-  readonly beat: number;
-  /** Watch ended because its heartbeat stayed away, not by an answer. */
-  readonly silent: boolean;
-  readonly spentUsd: number;
-  readonly usdPerHour: number;
-}
-
-export interface TaskStop {
-  readonly taskId: TaskId;
-  readonly reason: string;
-}
+export type { Observation, TaskStop };
 
 export interface Decision {
   readonly action: Action;
@@ -93,10 +60,12 @@ export function decide(seen: Observation): Decision {
   const fail = (cause: Failure, why = describeFailure(cause)): Decision => ({ ...base, action: 'fail', why, cause });
 
   const { run, plan, outcome } = seen;
+  // Once there is an outcome every member leaves; nobody is to be hurried, Release comes next.
+  const over = { ...base, stop: [] };
   if (run.cancelRequestedBy !== undefined) return fail({ kind: 'Cancelled', by: run.cancelRequestedBy });
   if (outcome?.kind === 'trained') {
     const why = outcome.stopped === 'stopWhen' ? 'a stopWhen rule is met' : 'all epochs are trained';
-    return { ...base, action: 'finish', why };
+    return { ...over, action: 'finish', why };
   }
   if (outcome?.kind === 'failed') {
     return fail(outcome.failure ?? { kind: 'Unexpected', message: 'the leader ended the training without a reason' });
@@ -116,7 +85,7 @@ export function decide(seen: Observation): Decision {
   const below = belowMin(plan, tasks);
   const deadline = capacityDeadline(seen, tasks, rung);
   if (deadline !== undefined && seen.nowMs >= deadline.atMs) return fail(deadline.cause);
-  const wakeAtMs = nearest(deadline?.atMs, budgetDeadline(seen));
+  const wakeAtMs = nearest(deadline?.atMs, budgetDeadline(seen), graceEnd(tasks, stop, seen.nowMs));
   const calm = { ...base, ...(wakeAtMs === undefined ? {} : { wakeAtMs }) };
 
   if (total(missing) === 0) return { ...calm, action: 'continue', why: situation(seen, tasks) };
@@ -155,11 +124,13 @@ function toStop({ tasks, members, plan, silent, progress, beat, nowMs }: Observa
   // Watch may have been shorter than a heartbeat, for a deadline: then silence says nothing yet.
   const still = silent && (progress?.beat ?? -1) === beat && nowMs - (progress?.atMs ?? 0) >= windowMs;
   const stops: TaskStop[] = [];
-  for (const { taskId, state, startedAtMs, launchedAtMs } of tasks) {
-    if (state === 'starting' && nowMs - launchedAtMs >= plan.cluster.startDeadlineMs) {
+  for (const { taskId, state, startedAtMs, launchedAtMs, ...task } of tasks) {
+    if (state === 'stopping' && task.stop?.reason === stopReasons.dropped) {
+      if (nowMs - (task.stoppedAtMs ?? 0) >= leaveGraceMs) stops.push({ taskId, reason: stopReasons.dropped });
+    } else if (state === 'starting' && nowMs - launchedAtMs >= plan.cluster.startDeadlineMs) {
       stops.push({ taskId, reason: stopReasons.late });
     } else if (state === 'running' && gone.has(taskId)) {
-      stops.push({ taskId, reason: stopReasons.dropped });
+      stops.push({ taskId, reason: stopReasons.dropped, gently: true });
     } else if (state === 'running' && still && nowMs - (startedAtMs ?? launchedAtMs) >= windowMs) {
       stops.push({ taskId, reason: stopReasons.silent });
     }
@@ -173,20 +144,6 @@ function afterStops(tasks: readonly TaskRow[], stops: readonly TaskStop[]): Task
     const reason = reasons.get(task.taskId);
     return reason === undefined ? task : { ...task, state: 'stopping', stop: { code: 'UserInitiated', reason } };
   });
-}
-
-/** Lost tasks that spend the recovery budget, oldest first. */
-export function lossesOf(tasks: readonly TaskRow[]): TaskRow[] {
-  return tasks
-    .filter((task) => task.stop !== undefined && spends(task.stop) === 'recoveries')
-    .sort((a, b) => (a.stoppedAtMs ?? Number.MAX_SAFE_INTEGER) - (b.stoppedAtMs ?? Number.MAX_SAFE_INTEGER));
-}
-
-export const taskLabel = (task: Pick<TaskRow, 'slot' | 'role' | 'taskId'>): string =>
-  task.slot ?? `${task.role} (task ${task.taskId.split('/').at(-1) ?? task.taskId})`;
-
-function failureOf(task: TaskRow): Failure | undefined {
-  return task.failure ?? (task.stop === undefined ? undefined : failureOfStop(task.stop, taskLabel(task)));
 }
 
 function exhausted(
@@ -225,72 +182,6 @@ function hopelessLoss(seen: Observation, tasks: readonly TaskRow[], lost: readon
   if (starved.length > 1) return failureOf(starved.at(-1) as TaskRow);
   const strict = lost.find((task) => rolePlan(seen.plan, task.role).onLoss === 'fail');
   return strict === undefined ? undefined : failureOf(strict);
-}
-
-/** The newest failure of a task or of a launch, in words. */
-function lastCause(tasks: readonly TaskRow[], launches: readonly LaunchRow[]): string | undefined {
-  const lost = tasks
-    .filter((task) => failureOf(task) !== undefined)
-    .sort((a, b) => (a.stoppedAtMs ?? a.launchedAtMs) - (b.stoppedAtMs ?? b.launchedAtMs))
-    .at(-1);
-  const short = launches.filter((launch) => launch.failures.length > 0).at(-1);
-  const failure = lost === undefined ? undefined : failureOf(lost);
-  if (short !== undefined && short.atMs >= (lost?.stoppedAtMs ?? 0)) return short.failures[0];
-  return failure === undefined ? undefined : describeFailure(failure);
-}
-
-/** Until when too few tasks are borne: the start deadline before the first gang, the hold deadline after it. */
-function capacityDeadline(
-  seen: Observation,
-  tasks: readonly TaskRow[],
-  rung: Rung,
-): { readonly atMs: number; readonly cause: Failure } | undefined {
-  const { plan, launches, gang } = seen;
-  const ready = roles.map((role) => ({ role, sinceMs: shortSince(seen, tasks, role) }));
-  const since = ready.flatMap(({ sinceMs }) => (sinceMs === undefined ? [] : [sinceMs]));
-  if (since.length === 0 || launches.length === 0) return undefined;
-  const wanted = roles.reduce((sum, role) => sum + rolePlan(plan, role).min, 0);
-  const granted = roles.reduce(
-    (sum, role) => sum + tasks.filter((task) => task.role === role && task.state === 'running').length,
-    0,
-  );
-  const reason = lastCause(tasks, launches) ?? 'the tasks were accepted but did not come to run';
-  const cause: Failure = { kind: 'CapacityUnavailable', wanted, granted, reason };
-  if (gang !== undefined) return { atMs: Math.min(...since) + plan.cluster.holdDeadlineMs, cause };
-  if (!rung.last) return undefined;
-  // The deadline begins anew with every rung, so that a fallback kind has the time that it needs to start.
-  const first = launches.find((launch) => launch.kind === rung.kind);
-  if (first === undefined) return undefined;
-  return { atMs: Math.max(first.atMs, ...since) + plan.cluster.startDeadlineMs, cause };
-}
-
-/** Since when fewer than min tasks of the role run; undefined while enough do. */
-function shortSince(seen: Observation, tasks: readonly TaskRow[], role: RolePlanRole): number | undefined {
-  const { min } = rolePlan(seen.plan, role);
-  const own = tasks.filter((task) => task.role === role && task.startedAtMs !== undefined);
-  if (own.filter((task) => task.state === 'running').length >= min) return undefined;
-  // Ends of running tasks, newest first: the one whose end left fewer than min is the instant.
-  const endOf = (task: TaskRow): number => task.stoppedAtMs ?? seen.nowMs;
-  const running = (atMs: number): number =>
-    own.filter((task) => (task.startedAtMs ?? 0) < atMs && (task.state === 'running' || endOf(task) >= atMs)).length;
-  const ends = own
-    .filter((task) => task.state !== 'running')
-    .map(endOf)
-    .sort((a, b) => b - a);
-  return ends.find((atMs) => running(atMs) >= min) ?? seen.run.startedAtMs ?? seen.run.submittedAtMs;
-}
-type RolePlanRole = (typeof roles)[number];
-
-function budgetDeadline({ run, plan, nowMs, spentUsd, usdPerHour }: Observation): number {
-  const time = (run.startedAtMs ?? run.submittedAtMs) + plan.limits.maxDurationMs;
-  const { maxCostUsd } = plan.limits;
-  if (maxCostUsd === undefined || usdPerHour <= 0) return time;
-  return Math.min(time, nowMs + ((maxCostUsd - spentUsd) / usdPerHour) * 3_600_000);
-}
-
-function nearest(...instants: readonly (number | undefined)[]): number | undefined {
-  const known = instants.filter((instant) => instant !== undefined);
-  return known.length === 0 ? undefined : Math.min(...known);
 }
 
 /** All steps are done and somebody is there to write the outcome: who has left need not be replaced. */

@@ -87,13 +87,14 @@ async function observe({ runId, turn, beat, silent }: DecideInput, cloud: Cloud)
 
 /** The row first: should we die in between, the next turn sees a task that is stopping, and Release stops it again. */
 async function stopTasks(runId: string, { stop }: Decision, cloud: Cloud): Promise<void> {
-  for (const { taskId, reason } of stop) {
+  const stoppedAtMs = cloud.clock.now();
+  for (const { taskId, reason, gently } of stop) {
     await updateRow<TaskRow>(cloud, runId, keys.task(taskId), (task) =>
       task === undefined || task.state === 'stopped'
         ? undefined
-        : { ...task, state: 'stopping', stop: { code: 'UserInitiated', reason } },
+        : { stoppedAtMs, ...task, state: 'stopping', stop: { code: 'UserInitiated', reason } },
     );
-    await cloud.tasks.stop(taskId, reason);
+    if (gently !== true) await cloud.tasks.stop(taskId, reason);
   }
 }
 

@@ -4,15 +4,15 @@
  *
  * Invariants
  *  B1  The state of a task only goes forward (starting, running, stopping, stopped): an old event changes nothing.
- *  B2  A stop that we asked for keeps our reason, whatever the platform makes of it.
+ *  B2  A stop that we asked for keeps our reason; a task that ended by itself before that keeps its own.
  *  B3  An event may come before Launch has written the row; it then makes the row, and Launch completes it.
  */
 import { record } from '../cloud/journal.ts';
 import type { Cloud } from '../cloud/ports.ts';
 import { updateRow } from '../cloud/update.ts';
 import { classifyStop, failureOfStop, isOurs } from '../core/classify.ts';
-import { taskLabel } from '../core/decide.ts';
 import { describeFailure } from '../core/failure.ts';
+import { taskLabel } from '../core/observation.ts';
 import type { TaskChange } from '../core/platform-events.ts';
 import { keys, type MemberRow, prefixes, type TaskRow, type TaskState } from '../core/run.ts';
 import { values } from './rows.ts';
@@ -74,6 +74,7 @@ function merge(current: TaskRow | undefined, seen: Seen, slot: string | undefine
 function stopOf(before: TaskRow, seen: Seen): NonNullable<TaskRow['stop']> {
   const told = seen.stop ?? { code: 'Unknown', reason: 'no reason given' };
   if (before.stop === undefined || !isOurs(before.stop.reason)) return told;
+  if (told.code !== 'UserInitiated' && told.code !== 'Unknown') return told;
   return { ...before.stop, ...(told.exitCode === undefined ? {} : { exitCode: told.exitCode }) };
 }
 

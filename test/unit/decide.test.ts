@@ -378,13 +378,23 @@ describe('silence', () => {
     expect(decide(rest).stop).toHaveLength(2);
   });
 
-  test('a task that its gang has dropped is stopped and replaced, without spending the budget', () => {
-    const decision = decide(seen({ members: [member('a', 'up'), member('b', 'gone')] }));
-    expect(decision).toMatchObject({
-      action: 'launch',
-      recoveries: 0,
-      stop: [{ taskId: 'b', reason: stopReasons.dropped }],
+  test('a task that its gang has dropped is replaced at once, and stopped when it does not go by itself', () => {
+    const first = decide(seen({ members: [member('a', 'up'), member('b', 'gone')] }));
+    const stop = { taskId: 'b', reason: stopReasons.dropped, gently: true };
+    expect(first).toMatchObject({ action: 'launch', recoveries: 0, stop: [stop], wakeAtMs: startMs + 110 * second });
+    const leaving = task('b', {
+      state: 'stopping',
+      stop: { code: 'UserInitiated', reason: stopReasons.dropped },
+      stoppedAtMs: startMs + 100 * second,
     });
+    const tasks = [task('a'), leaving, task('c')];
+    expect(decide(seen({ tasks, nowMs: startMs + 109 * second }))).toMatchObject({ action: 'continue', stop: [] });
+    const late = decide(seen({ tasks, nowMs: startMs + 110 * second }));
+    expect(late.stop).toEqual([{ taskId: 'b', reason: stopReasons.dropped }]);
+  });
+
+  test('who leaves after the end is not hurried', () => {
+    expect(decide(seen({ outcome, members: [member('b', 'gone')], silent: true })).stop).toEqual([]);
   });
 });
 
