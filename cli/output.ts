@@ -20,6 +20,8 @@ export interface Output {
   document(value: unknown): void;
   /** Progress and remarks, on standard error. */
   note(text: string): void;
+  /** Whoever read standard output has gone: there is nobody to follow anything for. */
+  isClosed(): boolean;
 }
 
 export function createOutput(json: boolean): Output {
@@ -37,6 +39,7 @@ export function createOutput(json: boolean): Output {
     note(text) {
       write(process.stderr, `${text}\n`);
     },
+    isClosed: () => process.stdout.destroyed || !process.stdout.writable,
   };
 }
 

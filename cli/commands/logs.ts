@@ -21,7 +21,7 @@ export async function logs(given: string, options: LogsOptions, output: Output):
   };
 
   if (options.follow) {
-    while (!(await isOver())) {
+    while (!output.isClosed() && !(await isOver())) {
       await turn();
       await world.clock.sleep(pollMs);
     }
