@@ -200,7 +200,8 @@ function priceRows(plan: RunPlan): Rows {
   const { price, cluster, limits } = plan;
   if (cluster.launch === 'local') return [['on this machine', '$0']];
   const groups = rolesOf(plan).map(({ max, cpu, memoryMiB }) => ({ count: max, cpu, memoryMiB }));
-  const worst = limits.maxCostUsd === undefined ? `${formatDuration(limits.maxDurationMs)} with all tasks` : 'the cap';
+  const capped = limits.maxCostUsd !== undefined && price.worstCaseUsd > limits.maxCostUsd;
+  const worst = capped ? 'the cap and a minute to stop' : `${formatDuration(limits.maxDurationMs)} with all tasks`;
   return [
     ...cluster.ladder.map((launch) => [`${launch}`, `$${hourUsd(launch, groups).toFixed(4)} an hour with all tasks`]),
     [

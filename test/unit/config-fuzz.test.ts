@@ -114,7 +114,7 @@ describe('applyOverrides()', () => {
       fc.property(mutation, (text) => {
         const changed = applyOverrides(text, {
           epochs: 2,
-          workers: { min: 1, max: 2 },
+          workers: { min: 1, max: 4 },
           chaos: ['kill leader at step 2'],
         });
         if (parseConfig(text, 'x').kind === 'valid') expect(parseConfig(changed, 'x').kind).toBe('valid');

@@ -218,6 +218,8 @@ describe('describePlan()', () => {
     expect(text).toMatch(/parameter-server +1 +/);
     expect(text).toContain('of 25,000');
     expect(text).toMatch(/worst case +\$\d+\.\d\d \(1d with all tasks\)/);
+    const capped = describePlan(planned(`${mnist}${mlp}limits: {maxCostUsd: 0.05}\n`, { world: 'aws' }));
+    expect(capped).toContain('(the cap and a minute to stop)');
     expect(text).not.toMatch(/undefined|NaN|\[object/);
   });
 });
