@@ -4,5 +4,5 @@ import { execFileSync } from 'node:child_process';
 export default function setup(): void {
   // Several test runs beside each other would build the same thing.
   if (process.env.CUTTLEFISH_SKIP_BUILD === '1') return;
-  execFileSync(process.execPath, ['tools/build.mjs', '--quiet'], { stdio: 'inherit' });
+  execFileSync(process.execPath, ['tools/build.mjs', '--functions', '--quiet'], { stdio: 'inherit' });
 }
