@@ -54,7 +54,7 @@ export function composeResult(status: RunResult['status'], rows: RunRows, failur
     steps: outcome?.steps ?? progress?.step ?? checkpoint?.step ?? 0,
     metrics: { ...(accuracy === undefined ? {} : { accuracy }), ...(loss === undefined ? {} : { loss }) },
     ...(trained ? { weightsDigest: outcome.weightsDigest } : {}),
-    recoveries: recoveriesOf(rows.tasks),
+    recoveries: recoveriesOf(rows),
     lostSteps: outcome?.lostSteps ?? progress?.lostSteps ?? 0,
     generations: outcome?.generations ?? gang?.generation ?? 0,
     goodput: goodput(rows),
@@ -67,9 +67,17 @@ export function composeResult(status: RunResult['status'], rows: RunRows, failur
   };
 }
 
-/** Tasks that were lost to anything but our own wish, interruptions included: each was a recovery. */
-function recoveriesOf(tasks: readonly TaskRow[]): number {
-  return tasks.filter((task) => task.failure?.kind === 'TaskLost').length;
+/**
+ * Losses of this attempt that the run went on after, interruptions and members that left included: tasks that were lost,
+ * or, where that is more, tasks that were started in the place of others.
+ */
+function recoveriesOf({ run, plan, tasks }: RunRows): number {
+  const own = tasks.filter((task) => task.launchedAtMs >= (run.startedAtMs ?? run.submittedAtMs));
+  const lost = own.filter((task) => task.failure?.kind === 'TaskLost').length;
+  if (plan === undefined) return lost;
+  const { worker, parameterServer } = plan.cluster;
+  const ran = own.filter((task) => task.startedAtMs !== undefined).length;
+  return Math.max(lost, ran - worker.max - parameterServer.max);
 }
 
 function goodput({ outcome, progress, run, endedAtMs }: RunRows): number {

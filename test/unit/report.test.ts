@@ -99,6 +99,18 @@ describe('composeResult', () => {
     });
   });
 
+  test('counts members that left and were replaced as recoveries, short launches not', () => {
+    const ran = (taskId: string): TaskRow => ({ ...lost, taskId, startedAtMs: 1500, failure: undefined as never });
+    const plan = testPlan({ workers: { min: 1, max: 2 } });
+    const recoveries = (tasks: readonly TaskRow[]) =>
+      composeResult('succeeded', { ...rows, outcome, plan, tasks }).recoveries;
+    expect(recoveries([ran('a')])).toBe(0);
+    expect(recoveries([ran('a'), ran('b'), ran('c'), ran('d')])).toBe(2);
+    expect(recoveries([ran('a'), lost])).toBe(1);
+    // Of the attempt before, when the run was resumed.
+    expect(recoveries([ran('a'), { ...lost, launchedAtMs: 10 }])).toBe(0);
+  });
+
   test('of a run that was cancelled tells what there is, and why', () => {
     const result = composeResult('cancelled', rows, { kind: 'Cancelled', by: 'me' });
     const { model: _, ...others } = artifacts;
