@@ -15,6 +15,8 @@ const usage = 'npm run bench -- [--json] [--data DIR] [--repeats N] [--epochs N]
 const batchSize = 128;
 const parts = ['w1', 'w2', 'kill', 'peer'] as const;
 type Part = (typeof parts)[number];
+/** What a run in which a worker is killed says that the others do not. */
+const ofKill = /kill|transitions/;
 const runTimeoutMs = 600_000;
 
 export async function main(root: string, argv: readonly string[]): Promise<void> {
@@ -57,11 +59,13 @@ export async function main(root: string, argv: readonly string[]): Promise<void>
     const digests = new Set<string>();
     // Repeats in alternation: what drifts on the machine drifts for all of them.
     for (let repeat = 0; repeat < repeats; repeat += 1) {
-      for (const { label, arguments: args } of runs.filter((run) => only.includes(run.part))) {
+      for (const { part, label, arguments: args } of runs.filter((run) => only.includes(run.part))) {
         process.stderr.write(`${label}, ${repeat + 1} of ${repeats}\n`);
         const command = join(root, 'dist/cli/main.js');
         const samples = await drive({ command, config, arguments: args, batchSize, timeoutMs: runTimeoutMs });
-        measures.push(...measure(label, samples));
+        measures.push(
+          ...measure(label, samples).filter(({ name }) => part !== 'kill' || ofKill.test(name.slice(label.length))),
+        );
         if (samples.result.weightsDigest !== undefined) digests.add(samples.result.weightsDigest);
       }
     }
