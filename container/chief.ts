@@ -137,10 +137,11 @@ export class Chief {
     });
   }
 
-  /** The state as it is, waited for. */
+  /** The state as it is, waited for; nothing when the config wants no checkpoints. */
   async saveNow(step: number, generation: number): Promise<void> {
     await this.saving;
-    if (step > this.savedStep) await this.save(step, generation, this.replica.snapshot());
+    if (this.plan.checkpoint.everySteps > 0 && step > this.savedStep)
+      await this.save(step, generation, this.replica.snapshot());
   }
 
   async finish(step: number, generation: number): Promise<'running' | 'published' | 'fenced'> {

@@ -21,7 +21,7 @@ export interface TrainingShape {
   readonly vectorLength: number;
   readonly stepsPerEpoch: number;
   readonly totalSteps: number;
-  /** Checkpoint after every so many steps, besides the epoch ends. */
+  /** Checkpoint after every so many steps, besides the epoch ends; 0 for no checkpoints at all. */
   readonly checkpointEvery: number;
 }
 
@@ -196,7 +196,7 @@ export class Trainer {
       this.phase = 'ended';
       return leads ? [{ type: 'finish', step, gang }] : [];
     }
-    if (leads && step > 0 && (boundary || step % shape.checkpointEvery === 0)) {
+    if (leads && step > 0 && shape.checkpointEvery > 0 && (boundary || step % shape.checkpointEvery === 0)) {
       effects.push({ type: 'checkpoint', step, generation: gang.generation });
     }
     this.phase = 'computing';
