@@ -5,6 +5,7 @@
  *  RD1 A missing, empty or damaged file is DataInvalid with its full name, never a stack trace of the decompressor.
  *  RD2 Nothing is inflated beyond `maxFileBytes`, or, for a head, beyond the head.
  */
+import { createGunzip } from 'node:zlib';
 import { dataInvalid } from '../core/data/data-error.ts';
 import { maxHeaderBytes } from '../core/data/idx.ts';
 import type { Datasets } from './ports.ts';
@@ -45,22 +46,17 @@ function isGzip(bytes: Uint8Array): boolean {
 
 /** Stops once `enough` bytes are passed. */
 async function inflate(uri: string, bytes: Uint8Array, enough: number): Promise<Uint8Array> {
-  const stream = new DecompressionStream('gzip');
-  const writer = stream.writable.getWriter();
-  // What goes wrong in writing is told by reading.
-  writer.write(bytes).catch(() => undefined);
-  writer.close().catch(() => undefined);
-  const reader = stream.readable.getReader();
+  const stream = createGunzip({ chunkSize: 1 << 20 });
   const chunks: Uint8Array[] = [];
   let length = 0;
   try {
-    while (length <= enough) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      chunks.push(value);
-      length += value.length;
+    stream.end(bytes);
+    for await (const chunk of stream) {
+      chunks.push(chunk as Uint8Array);
+      length += (chunk as Uint8Array).length;
+      // Leaving the loop destroys the stream.
+      if (length > enough) break;
     }
-    if (length > enough) await reader.cancel().catch(() => undefined);
   } catch (cause) {
     const { code, message } = cause as { code?: string; message: string };
     const what = code === 'Z_BUF_ERROR' ? 'truncated: the gzip stream ends early' : `damaged gzip file (${message})`;

@@ -35,6 +35,8 @@ export class Chief {
   private readonly reports = new Map<TaskId, Report>();
   private saving: Promise<void> | undefined;
   private savedStep = -1;
+  /** Parts that the restore found damaged; the next save takes their checkpoints off the list. */
+  private damaged: readonly string[] = [];
   private finishing = false;
   private lostSteps = 0;
   /** The progress row that was there when we took over. */
@@ -66,6 +68,7 @@ export class Chief {
   async restore(): Promise<number> {
     await this.inherit();
     const found = await restoreCheckpoint(this.cloud, this.plan);
+    this.damaged = found.damaged;
     const before = this.inherited?.step ?? 0;
     if (found.kind === 'none') {
       this.lostSteps += before;
@@ -212,10 +215,12 @@ export class Chief {
       epochSums: boundary ? lastSums : sums,
       stopState: [],
       optimizerStep: step,
+      damaged: this.damaged,
     });
     if (saved.kind === 'saved') {
       this.savedStep = Math.max(this.savedStep, step);
-      await this.note('checkpoint.saved', { step });
+      this.damaged = [];
+      await this.note('checkpoint.saved', { step, bytes: saved.bytes, durationMs: saved.durationMs });
     }
     if (saved.kind === 'failed') await this.note('checkpoint.failed', { step, failure: saved.failure });
   }

@@ -24,7 +24,7 @@ const tensorflow = '@tensorflow/.*';
 
 const rules: readonly Rule[] = [
   { files: /^core\//, own: /^core\//, packages: /^(zod|yaml|node:crypto)$/ },
-  { files: /^cloud\/[^/]+\.ts$/, own: /^(core\/|cloud\/[^/]+\.ts$)/, packages: /^node:crypto$/ },
+  { files: /^cloud\/[^/]+\.ts$/, own: /^(core\/|cloud\/[^/]+\.ts$)/, packages: /^node:(crypto|zlib)$/ },
   {
     files: /^cloud\/aws\//,
     own: /^(core\/|cloud\/[^/]+\.ts$|cloud\/aws\/)/,
