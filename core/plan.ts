@@ -269,8 +269,11 @@ export interface HistoryPlan {
 }
 
 export interface EnginePlan {
-  /** What the config asks for. Which backend really ran is recorded in the first checkpoint and in the result. */
-  readonly wanted: 'auto' | 'tensorflow';
+  /**
+   * What the config asks for: the plan compiler with fused or separate products, TensorFlow.js, or the best of them.
+   * What really ran is recorded in the first checkpoint and in the result.
+   */
+  readonly wanted: 'auto' | 'exact' | 'portable' | 'tensorflow';
 }
 
 export interface RunPlan {

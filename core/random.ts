@@ -80,10 +80,17 @@ export interface Stream {
   normal(): number;
 }
 
+/**
+ * What a stream follows from, for who draws many numbers at once: number i, from 1, is
+ * finalise(finalise(a + i * 0x9e3779b9) ^ b), in 32 bits.
+ */
+export function streamState(seed: number, ...keys: number[]): readonly [a: number, b: number] {
+  return [first(seed, keys), second(seed, keys)];
+}
+
 /** An endless stream for these keys. Two streams with the same keys give the same numbers. */
 export function keyed(seed: number, ...keys: number[]): Stream {
-  const a = first(seed, keys);
-  const b = second(seed, keys);
+  const [a, b] = streamState(seed, ...keys);
   let counter = 0;
   const draw = (): number => {
     counter = (counter + weyl) | 0;

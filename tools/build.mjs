@@ -3,12 +3,14 @@
 //
 //   dist/cli/main.js        the `cuttlefish` command (with its lazy chunks)
 //   dist/task/main.js       the training task, the same file in the container image and on the laptop
+//   dist/task/wasm/         what it computes with: the kernels of TensorFlow.js and our own (tools/build-kernels.mjs)
 //   dist/functions/<name>/index.mjs   one folder per function, what serverless.yml packages; only with --functions
 import { copyFileSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { buildKernels } from './build-kernels.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const require = createRequire(import.meta.url);
@@ -65,8 +67,10 @@ await Promise.all([
 
 const wasmFolder = join(dirname(require.resolve('@tensorflow/tfjs-backend-wasm/package.json')), 'dist');
 mkdirSync(join(root, 'dist/task/wasm'), { recursive: true });
-for (const file of readdirSync(wasmFolder).filter((name) => name.endsWith('.wasm'))) {
-  copyFileSync(join(wasmFolder, file), join(root, 'dist/task/wasm', file));
+for (const folder of [wasmFolder, await buildKernels()]) {
+  for (const file of readdirSync(folder).filter((name) => name.endsWith('.wasm'))) {
+    copyFileSync(join(folder, file), join(root, 'dist/task/wasm', file));
+  }
 }
 if (!quiet) console.log(`built dist/ in ${Math.round(performance.now() - started)} ms`);
 

@@ -1,16 +1,23 @@
-/** Makes the engine of a plan: the network it asks for on the best backend there is. */
+/**
+ * Makes the engine of a plan. `auto` takes the plan compiler with fused products where the processor has them, with
+ * separate ones where not, and TensorFlow.js for what the compiler does not know. What was taken is the engine's name;
+ * all tasks of a run must take the same (container/chief.ts, core/gang/leader.ts).
+ */
 import { CuttlefishError } from '../../core/failure.ts';
 import { inferNetwork, outputActivation, outputActivations } from '../../core/network.ts';
-import type { LayerPlan, RunPlan } from '../../core/plan.ts';
+import type { EnginePlan, LayerPlan, RunPlan } from '../../core/plan.ts';
 import { parseTopology } from '../../core/topology.ts';
-import { type Backend, startBackend } from './backend.ts';
+import type { Backend } from './backend.ts';
+import { unknownTo } from './plan/compile.ts';
+import { PlanEngine } from './plan/engine.ts';
+import { type Provider, probe } from './plan/kernels.ts';
 import type { Engine } from './port.ts';
-import { TensorflowEngine } from './tensorflow.ts';
+import type { EngineSpec } from './spec.ts';
 
 export interface EngineOptions {
   /** Text of model.json when `network.kind` is 'model'. */
   readonly topology?: string;
-  /** Forced; otherwise the best one that starts. */
+  /** TensorFlow.js on this backend, whatever the plan wants. */
   readonly backend?: Backend;
   readonly warn: (message: string) => void;
 }
@@ -18,6 +25,7 @@ export interface EngineOptions {
 /** The parts of a plan that an engine depends on. */
 export type Trainable = Pick<RunPlan, 'name' | 'seed' | 'network'> & {
   readonly training: Pick<RunPlan['training'], 'loss' | 'optimizer'>;
+  readonly engine?: EnginePlan;
 };
 
 /** Throws ConfigInvalid when the network cannot be built; a plan that was made from a valid config always can. */
@@ -33,8 +41,40 @@ export async function createEngine(plan: Trainable, options: EngineOptions): Pro
     const message = `"${loss}" does not fit a last layer with the activation ${outputActivation(layers)}`;
     refuse([{ path: 'training.loss', message, accepted: `a last activation of ${allowed.join(' or ')}` }]);
   }
-  const backend = await startBackend(options.backend, options.warn);
-  return new TensorflowEngine({ name: plan.name, seed: plan.seed, inputShape, layers, loss, optimizer }, backend);
+  const spec = { name: plan.name, seed: plan.seed, inputShape, layers, loss, optimizer };
+  const provider =
+    options.backend === undefined ? chooseProvider(plan.engine?.wanted ?? 'auto', spec, options) : undefined;
+  if (provider !== undefined) return new PlanEngine(spec, provider);
+  // Only now: reading TensorFlow.js takes longer than the whole start of the other engine.
+  const [{ startBackend }, { TensorflowEngine }] = await Promise.all([
+    import('./backend.ts'),
+    import('./tensorflow.ts'),
+  ]);
+  return new TensorflowEngine(spec, await startBackend(options.backend, options.warn));
+}
+
+/** The build of the plan compiler's kernels to use, or none for TensorFlow.js. */
+function chooseProvider(
+  wanted: EnginePlan['wanted'],
+  { layers }: EngineSpec,
+  { warn }: EngineOptions,
+): Provider | undefined {
+  if (wanted === 'tensorflow') return undefined;
+  const unknown = unknownTo(layers);
+  if (wanted === 'auto') {
+    if (unknown.length > 0) return undefined;
+    for (const provider of ['exact', 'portable'] as const) {
+      const found = probe(provider);
+      if (found.kind === 'works') return provider;
+      warn(`the engine "${provider}" cannot be used: ${found.why}`);
+    }
+    return undefined;
+  }
+  const found = probe(wanted);
+  const why = found.kind === 'works' ? unknown.map((name) => `it does not know ${name}`)[0] : found.why;
+  if (why === undefined) return wanted;
+  const accepted = 'auto, which takes an engine that can';
+  return refuse([{ path: 'engine', message: `the engine "${wanted}" cannot be used here: ${why}`, accepted }]);
 }
 
 function resolveNetwork(

@@ -7,9 +7,10 @@
  *  M2  The tensors are copies; writing to the vector shows only after `changed()`.
  */
 import { keep, type Tensor, type Tensor2D, tensor, transpose } from '@tensorflow/tfjs-core';
-import { size, type TensorPlan } from '../../core/network.ts';
+import type { TensorPlan } from '../../core/network.ts';
 import type { LayerWeights } from './layers.ts';
 import type { TensorSlot } from './port.ts';
+import { tensorSlots } from './spec.ts';
 
 export class Parameters {
   readonly vector: Float32Array;
@@ -20,13 +21,8 @@ export class Parameters {
   readonly #transposed = new Map<number, Tensor2D>();
 
   constructor(tensors: readonly TensorPlan[], layers: number) {
-    let offset = 0;
-    this.slots = tensors.map(({ name, shape, trainable }) => {
-      const slot = { name, shape, trainable, offset, length: size(shape) };
-      offset += slot.length;
-      return slot;
-    });
-    this.vector = new Float32Array(offset);
+    this.slots = tensorSlots(tensors);
+    this.vector = new Float32Array(this.slots.reduce((sum, { length }) => sum + length, 0));
     this.#layers = Array.from({ length: layers }, (_, layer) =>
       this.slots.flatMap((slot, index) =>
         tensors[index]!.layer === layer ? [{ role: slot.name.slice(slot.name.lastIndexOf('/') + 1), slot }] : [],

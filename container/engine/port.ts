@@ -1,6 +1,6 @@
 /**
- * What the training task asks of whatever computes. One implementation now (tensorflow.ts); the plan compiler comes
- * behind the same port.
+ * What the training task asks of whatever computes: the plan compiler (plan/engine.ts), or TensorFlow.js
+ * (tensorflow.ts).
  *
  * The flat vectors, all float32 and in this order:
  *   parameters   [ trainable weights in layer order | moving statistics in layer order ]        layout.parameterLength
@@ -47,6 +47,11 @@ export interface ShardKey {
   readonly shard: number;
 }
 
+export interface KeyedBatch {
+  readonly batch: Batch;
+  readonly key: ShardKey;
+}
+
 export interface Evaluation {
   readonly samples: number;
   readonly lossSum: number;
@@ -63,13 +68,21 @@ export interface Engine {
   /** Provider and backend, e.g. `tensorflow/wasm`; recorded in checkpoints and the result, one per run. */
   readonly name: string;
   readonly layout: Layout;
-  /** layout.parameterLength; a view of the live state. Call `parametersChanged` after writing. */
+  /**
+   * layout.parameterLength; a view of the live state. Call `parametersChanged` after writing. Ask for it anew after any
+   * call: a larger batch may have moved the memory.
+   */
   readonly parameters: Float32Array;
-  /** layout.slotLength; a view of the live state. */
+  /** layout.slotLength; a view like `parameters`. */
   readonly slots: Float32Array;
   parametersChanged(): void;
   /** Writes layout.contributionLength values into `out`. An empty batch gives zeros. */
   contribution(batch: Batch, key: ShardKey, out: Float32Array): void;
+  /**
+   * The contributions of consecutive shards that fill one node of the fixed tree, added up as the tree does: the same
+   * bits as one by one, in one pass. Absent where there is nothing to gain.
+   */
+  contributions?(parts: readonly KeyedBatch[], out: Float32Array): void;
   /** One optimizer step from the reduced contribution; `step` is 0-based. */
   update(reduced: Float32Array, learningRate: number, step: number): void;
   evaluate(batch: Batch): Evaluation;

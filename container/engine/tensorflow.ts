@@ -13,32 +13,20 @@
  *      outputs alone do not show that a run has diverged.
  */
 import { type Tensor, tensor, tidy } from '@tensorflow/tfjs-core';
-import { inferNetwork, size } from '../../core/network.ts';
-import type { LayerPlan, Loss, OptimizerPlan } from '../../core/plan.ts';
+import { size } from '../../core/network.ts';
 import { keyed, purposes } from '../../core/random.ts';
 import { type Backend, useBackend, values } from './backend.ts';
 import { exportLayersModel } from './export.ts';
 import { initialise } from './initial.ts';
 import { type Forward, type Mode, type Operation, operation } from './layers.ts';
 import { sumLoss } from './loss.ts';
-import { applyUpdate, slotCount } from './optimizer.ts';
+import { applyUpdate } from './optimizer.ts';
 import { Parameters } from './parameters.ts';
 import type { Batch, Engine, Evaluation, ExportedModel, Layout, ShardKey } from './port.ts';
-
-export interface EngineSpec {
-  readonly name: string;
-  readonly seed: number;
-  readonly inputShape: readonly number[];
-  readonly layers: readonly LayerPlan[];
-  readonly loss: Loss;
-  readonly optimizer: OptimizerPlan;
-}
+import { type EngineSpec, firstTrainedLayer, layoutOf, shapeOf, withoutLastActivation } from './spec.ts';
 
 /** Values in the largest activation of one piece of an inference pass: 16 MiB of float32. */
 const pieceValues = 4 * 2 ** 20;
-
-/** The loss sum, the correct and the number of samples, at the end of a contribution. */
-const tailLength = 3;
 
 export class TensorflowEngine implements Engine {
   readonly name: string;
@@ -52,12 +40,11 @@ export class TensorflowEngine implements Engine {
   readonly #pieceSize: number;
 
   constructor(spec: EngineSpec, backend: Backend) {
-    const shape = inferNetwork(spec.inputShape, spec.layers);
-    if (shape.kind === 'invalid') throw new Error(shape.problems.map(({ message }) => message).join('; '));
+    const shape = shapeOf(spec);
     this.#spec = spec;
     this.#backend = backend;
     this.#state = new Parameters(shape.tensors, spec.layers.length);
-    const firstTrained = shape.tensors.find(({ trainable }) => trainable)?.layer ?? spec.layers.length;
+    const firstTrained = firstTrainedLayer(spec, shape);
     this.#operations = withoutLastActivation(spec).map((plan, layer) => ({
       run: operation(plan, layer),
       needsInput: layer > firstTrained,
@@ -66,15 +53,8 @@ export class TensorflowEngine implements Engine {
     this.#pieceSize = Math.max(1, Math.floor(pieceValues / widest));
     this.name = `tensorflow/${backend}`;
     this.parameters = this.#state.vector;
-    this.slots = new Float32Array(slotCount(spec.optimizer) * shape.parameters);
-    this.layout = {
-      tensors: this.#state.slots,
-      trainableLength: shape.parameters,
-      stateLength: shape.stateParameters,
-      parameterLength: shape.parameters + shape.stateParameters,
-      contributionLength: shape.parameters + shape.stateParameters + tailLength,
-      slotLength: this.slots.length,
-    };
+    this.layout = layoutOf(spec, shape);
+    this.slots = new Float32Array(this.layout.slotLength);
     initialise(this.parameters, shape.tensors, spec.layers, spec.seed);
   }
 
@@ -197,13 +177,6 @@ export class TensorflowEngine implements Engine {
     for (let i = 0; i < length; i += 1) if (random.next() >= rate) mask[i] = kept;
     return mask;
   }
-}
-
-/** The layers as they are trained: below the softmax or sigmoid that the loss has built in. */
-function withoutLastActivation({ layers, loss }: EngineSpec): readonly LayerPlan[] {
-  const last = layers.at(-1);
-  if (loss === 'meanSquaredError' || last === undefined || !('activation' in last)) return layers;
-  return [...layers.slice(0, -1), { ...last, activation: 'linear' }];
 }
 
 /** tidy() for work whose result is not a tensor. */

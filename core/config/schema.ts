@@ -155,9 +155,10 @@ export const blocks = {
   recovery: recovery.prefault({}),
   limits: limits.prefault({}),
   chaos: chaos.default([]),
-  engine: oneOf(['auto', 'tensorflow'], 'What computes; `auto` takes the fastest that knows every layer.').default(
-    'auto',
-  ),
+  engine: oneOf(
+    ['auto', 'exact', 'portable', 'tensorflow'],
+    'What computes. `exact`: own kernels with fused multiply-add, the same bits on every processor that has it; `portable`: without, the same bits everywhere, slower; `tensorflow`: TensorFlow.js; `auto` takes the first of these that knows every layer and runs on the machine.',
+  ).default('auto'),
 };
 
 export const configSchema = z.strictObject(blocks).meta({

@@ -1,0 +1,18 @@
+/** What the module exports; container/engine/plan/kernels.ts has the same list with its types. */
+export { activate, activateGradient, softmax, softmaxGradient } from './activation.ts';
+export { dropoutMask } from './dropout.ts';
+export { loss } from './loss.ts';
+export { adam, momentum, rmsprop, sgd } from './optimizer.ts';
+export { product, productScratch } from './product.ts';
+export {
+  add,
+  addScaled,
+  biasPlanes,
+  biasRows,
+  fill,
+  finite,
+  multiply,
+  sumPlanes,
+  sumRows,
+  transposeEach,
+} from './vector.ts';

@@ -1,0 +1,125 @@
+/**
+ * The optimizers over flat vectors, with the formulas of container/engine/optimizer.ts, in float32. The gradient is
+ * sum[i] * scale. What depends on the step alone (corrections of adam) comes in as a number.
+ */
+
+@inline
+function times(x: v128, by: f32): v128 {
+  return f32x4.mul(x, f32x4.splat(by));
+}
+
+/** Four values, or one where the vector ends (V1 of vector.ts). */
+@inline
+function get(p: usize, whole: bool): v128 {
+  return whole ? v128.load(p) : v128.load32_zero(p);
+}
+
+@inline
+function put(p: usize, value: v128, whole: bool): void {
+  if (whole) v128.store(p, value);
+  else v128.store32_lane(p, value, 0);
+}
+
+export function sgd(w: usize, sum: usize, n: i32, scale: f32, rate: f32): void {
+  const end = w + (<usize>n << 2);
+  while (w < end) {
+    const whole = w + 16 <= end;
+    put(w, f32x4.sub(get(w, whole), times(times(get(sum, whole), scale), rate)), whole);
+    const step: usize = whole ? 16 : 4;
+    w += step;
+    sum += step;
+  }
+}
+
+export function momentum(
+  w: usize,
+  v: usize,
+  sum: usize,
+  n: i32,
+  scale: f32,
+  rate: f32,
+  momentum: f32,
+  nesterov: i32,
+): void {
+  const end = w + (<usize>n << 2);
+  while (w < end) {
+    const whole = w + 16 <= end;
+    const g = times(get(sum, whole), scale);
+    const velocity = f32x4.add(times(get(v, whole), momentum), g);
+    put(v, velocity, whole);
+    const move = nesterov ? f32x4.add(g, times(velocity, momentum)) : velocity;
+    put(w, f32x4.sub(get(w, whole), times(move, rate)), whole);
+    const step: usize = whole ? 16 : 4;
+    w += step;
+    v += step;
+    sum += step;
+  }
+}
+
+/** `rate` is already divided by 1 - beta1^t, `correct2` is 1 / (1 - beta2^t), `rest` are 1 - beta. */
+export function adam(
+  w: usize,
+  m: usize,
+  v: usize,
+  sum: usize,
+  n: i32,
+  scale: f32,
+  rate: f32,
+  beta1: f32,
+  rest1: f32,
+  beta2: f32,
+  rest2: f32,
+  correct2: f32,
+  epsilon: f32,
+): void {
+  const end = w + (<usize>n << 2);
+  while (w < end) {
+    const whole = w + 16 <= end;
+    const g = times(get(sum, whole), scale);
+    const mean = f32x4.add(times(get(m, whole), beta1), times(g, rest1));
+    const square = f32x4.add(times(get(v, whole), beta2), f32x4.mul(times(g, rest2), g));
+    put(m, mean, whole);
+    put(v, square, whole);
+    const below = f32x4.add(f32x4.sqrt(times(square, correct2)), f32x4.splat(epsilon));
+    put(w, f32x4.sub(get(w, whole), f32x4.div(times(mean, rate), below)), whole);
+    const step: usize = whole ? 16 : 4;
+    w += step;
+    m += step;
+    v += step;
+    sum += step;
+  }
+}
+
+/** `u` is only touched when there is a momentum. */
+export function rmsprop(
+  w: usize,
+  a: usize,
+  u: usize,
+  sum: usize,
+  n: i32,
+  scale: f32,
+  rate: f32,
+  decay: f32,
+  rest: f32,
+  momentum: f32,
+  epsilon: f32,
+): void {
+  const end = w + (<usize>n << 2);
+  while (w < end) {
+    const whole = w + 16 <= end;
+    const g = times(get(sum, whole), scale);
+    const square = f32x4.add(times(get(a, whole), decay), f32x4.mul(times(g, rest), g));
+    put(a, square, whole);
+    let move = f32x4.div(times(g, rate), f32x4.sqrt(f32x4.add(square, f32x4.splat(epsilon))));
+    if (momentum != 0) {
+      move = f32x4.add(move, times(get(u, whole), momentum));
+      put(u, move, whole);
+    }
+    put(w, f32x4.sub(get(w, whole), move), whole);
+    const step: usize = whole ? 16 : 4;
+    w += step;
+    a += step;
+    u += step;
+    sum += step;
+  }
+}

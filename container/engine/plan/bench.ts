@@ -1,0 +1,85 @@
+/**
+ * The memory of one engine and what is laid out in it: everything that lasts first, then what is there for each sample,
+ * which moves when a larger batch comes. Byte offsets are static between two such moves.
+ *
+ *   parameters | optimizer slots | contribution | fixed workspace | for each sample: input, targets, activations, ...
+ *
+ * Invariants
+ *  L1  Blocks begin at multiples of 64 bytes and do not overlap; 16 bytes after each are nobody's.
+ *  L2  Memory grows only when a batch is larger than every one before: a step allocates nothing.
+ */
+import { instantiate, type Kernels, type Memory, newMemory, type Provider, pageBytes } from './kernels.ts';
+
+export interface Block {
+  /** In bytes. For blocks of samples it changes when the memory is laid out anew. */
+  offset: number;
+  /** Values: all of them, or those of one sample. */
+  readonly length: number;
+}
+
+const alignment = 64;
+const slack = 16;
+
+export class Bench {
+  readonly kernels: Kernels;
+  readonly #memory: Memory;
+  readonly #samples: Block[] = [];
+  #fixedEnd = alignment;
+  #capacity = 0;
+
+  constructor(provider: Provider) {
+    this.#memory = newMemory(pageBytes);
+    this.kernels = instantiate(provider, this.#memory);
+  }
+
+  /** How many samples there is room for. */
+  get capacity(): number {
+    return this.#capacity;
+  }
+
+  get bytes(): number {
+    return this.#memory.buffer.byteLength;
+  }
+
+  /** A block that stays where it is. All of them are asked for before the first batch. */
+  fixed(length: number): Block {
+    if (this.#capacity > 0) throw new Error('a fixed block was asked for after the samples were laid out');
+    const block = { offset: this.#fixedEnd, length };
+    this.#fixedEnd = endOf(this.#fixedEnd, length);
+    this.#reach(this.#fixedEnd);
+    return block;
+  }
+
+  /** A block of so many values for each sample. */
+  perSample(length: number): Block {
+    const block = { offset: 0, length };
+    this.#samples.push(block);
+    return block;
+  }
+
+  /** Makes room for so many samples; what the blocks of samples held is lost when it was not there. */
+  makeRoom(samples: number): void {
+    if (samples <= this.#capacity) return;
+    let end = this.#fixedEnd;
+    for (const block of this.#samples) {
+      block.offset = end;
+      end = endOf(end, block.length * samples);
+    }
+    this.#reach(end);
+    this.#capacity = samples;
+  }
+
+  /** Valid until the memory grows. */
+  floats(offset: number, length: number): Float32Array {
+    return new Float32Array(this.#memory.buffer, offset, length);
+  }
+
+  #reach(bytes: number): void {
+    const missing = bytes - this.#memory.buffer.byteLength;
+    if (missing > 0) this.#memory.grow(Math.ceil(missing / pageBytes));
+  }
+}
+
+function endOf(offset: number, length: number): number {
+  return Math.ceil((offset + length * 4 + slack) / alignment) * alignment;
+}

@@ -1,0 +1,233 @@
+/**
+ * The engine of the plan compiler: the passes over a compiled network, and the state vectors, all in one
+ * WebAssembly memory.
+ *
+ * Invariants: E1-E3 of port.ts, and
+ *  E4  A step allocates no memory but for views; what a batch needs is laid out when a larger one comes than ever before.
+ *  E5  Passes that are not training are cut into pieces by a rule that only depends on the network.
+ *  E6  A loss is NaN when a parameter is not finite.
+ *  E7  What a shard contributes does not depend on which shards are computed with it: a row of a product does not depend
+ *      on the others (kernels/product.ts), and everything summed over samples is summed shard by shard.
+ */
+import { exportLayersModel } from '../export.ts';
+import { initialise } from '../initial.ts';
+import type { Batch, Engine, Evaluation, ExportedModel, KeyedBatch, Layout, ShardKey } from '../port.ts';
+import { type EngineSpec, layoutOf, shapeOf } from '../spec.ts';
+import { Bench, type Block } from './bench.ts';
+import { backward, compile, forward, type Program } from './compile.ts';
+import type { Provider } from './kernels.ts';
+import { lossKinds } from './loss-kinds.ts';
+import type { Pass, Shard, Sums } from './step.ts';
+import { updater } from './update.ts';
+
+/** Values of all blocks together in one piece of an inference pass, so that they stay in the cache. */
+const pieceValues = 2 ** 20;
+const mostPieceSamples = 256;
+
+/** Shards that one pass can sum up: three levels of the tree. */
+export const mostShards = 8;
+
+export class PlanEngine implements Engine {
+  readonly name: string;
+  readonly layout: Layout;
+  readonly #spec: EngineSpec;
+  readonly #bench: Bench;
+  readonly #program: Program;
+  readonly #parameters: Block;
+  readonly #slots: Block;
+  /** What comes out of a pass, and what an update is made from. */
+  readonly #contribution: Block;
+  /** Sums of subtrees of the shards, while a layer is summed up. */
+  readonly #partial: Block;
+  readonly #correct: Block;
+  readonly #targets: Block;
+  readonly #pieceSize: number;
+  readonly #update: ReturnType<typeof updater>;
+  #finite: boolean | undefined;
+
+  constructor(spec: EngineSpec, provider: Provider) {
+    const shape = shapeOf(spec);
+    const layout = layoutOf(spec, shape);
+    const bench = new Bench(provider);
+    this.name = provider;
+    this.layout = layout;
+    this.#spec = spec;
+    this.#bench = bench;
+    this.#parameters = bench.fixed(layout.parameterLength);
+    this.#slots = bench.fixed(layout.slotLength);
+    this.#contribution = bench.fixed(layout.contributionLength);
+    this.#correct = bench.fixed(1);
+    this.#program = compile(spec, shape, layout, bench, this.#parameters);
+    this.#partial = bench.fixed(Math.log2(mostShards) * this.#program.largestSum);
+    this.#targets = bench.perSample(this.#program.output.block.length);
+    this.#pieceSize = Math.min(mostPieceSamples, Math.max(1, Math.floor(pieceValues / this.#program.valuesPerSample)));
+    this.#update = updater(spec.optimizer, bench, layout, this.#parameters, this.#slots, this.#contribution);
+    initialise(this.parameters, shape.tensors, spec.layers, spec.seed);
+  }
+
+  get parameters(): Float32Array {
+    return this.#bench.floats(this.#parameters.offset, this.layout.parameterLength);
+  }
+
+  get slots(): Float32Array {
+    return this.#bench.floats(this.#slots.offset, this.layout.slotLength);
+  }
+
+  /** Bytes of the memory: all there is, reserved and used. */
+  get memoryBytes(): number {
+    return this.#bench.bytes;
+  }
+
+  parametersChanged(): void {
+    this.#finite = undefined;
+  }
+
+  contribution(batch: Batch, key: ShardKey, out: Float32Array): void {
+    this.contributions([{ batch, key }], out);
+  }
+
+  contributions(parts: readonly KeyedBatch[], out: Float32Array): void {
+    const count = parts.length;
+    if (count > mostShards || !Number.isInteger(Math.log2(count))) {
+      throw new Error(`${count} shards fill no node of the tree of at most ${mostShards}`);
+    }
+    const result = this.#contribution;
+    const { kernels } = this.#bench;
+    kernels.fill(result.offset, result.length, 0);
+    const samples = parts.reduce((sum, { batch }) => sum + batch.size, 0);
+    if (samples > 0) {
+      this.#bench.makeRoom(samples);
+      const shards = this.#load(parts);
+      const pass: Pass = { samples, shards };
+      forward(this.#program, pass);
+      const tails = shards.map((shard) => this.#judge(shard));
+      backward(this.#program, pass, (sums) => this.#addUp(shards, sums));
+      this.#bench.floats(result.offset, result.length).set(treeSum(tails), this.layout.parameterLength);
+    }
+    out.set(this.#bench.floats(result.offset, result.length));
+  }
+
+  update(reduced: Float32Array, learningRate: number, step: number): void {
+    const { parameterLength } = this.layout;
+    const samples = reduced[parameterLength + 2]!;
+    // A step without samples has no gradient; dividing would make every weight NaN.
+    if (samples === 0) return;
+    this.#bench.floats(this.#contribution.offset, reduced.length).set(reduced);
+    this.#update(1 / samples, learningRate, step);
+    this.parametersChanged();
+  }
+
+  evaluate(batch: Batch): Evaluation {
+    let samples = 0;
+    let lossSum = 0;
+    let correct = 0;
+    for (const piece of this.#pieces(batch)) {
+      this.#infer(piece);
+      const part = this.#loss(0, piece.size, false);
+      samples += piece.size;
+      lossSum += part.lossSum;
+      correct += part.correct;
+    }
+    return { samples, lossSum: samples === 0 || this.#allFinite() ? lossSum : Number.NaN, correct };
+  }
+
+  exportModel(): ExportedModel {
+    return exportLayersModel(this.#spec, { slots: this.layout.tensors, vector: this.parameters });
+  }
+
+  findNonFinite(batch: Batch): string | undefined {
+    const { kernels } = this.#bench;
+    const bad = new Set<number>();
+    for (const piece of this.#pieces(batch)) {
+      this.#infer(piece);
+      for (const { layer, output } of this.#program.steps) {
+        if (!kernels.finite(output.block.offset, piece.size * output.block.length)) bad.add(layer);
+      }
+    }
+    for (const { name, offset, length } of this.layout.tensors) {
+      const layer = this.#spec.layers.findIndex((plan) => name.startsWith(`${plan.name}/`));
+      if (!kernels.finite(this.#parameters.offset + offset * 4, length)) bad.add(layer);
+    }
+    return this.#spec.layers[Math.min(...bad)]?.name;
+  }
+
+  dispose(): void {
+    // The memory goes with the engine.
+  }
+
+  /** Copies the samples of all parts to the input, one behind the other. */
+  #load(parts: readonly KeyedBatch[]): Shard[] {
+    const input = this.#program.input.block;
+    let from = 0;
+    return parts.map(({ batch, key }) => {
+      const { size, features, targets } = batch;
+      this.#bench.floats(input.offset + from * input.length * 4, features.length).set(features);
+      this.#bench.floats(this.#targets.offset + from * this.#targets.length * 4, targets.length).set(targets);
+      from += size;
+      return { ...key, from: from - size, to: from };
+    });
+  }
+
+  #infer(piece: Batch): void {
+    this.#bench.makeRoom(piece.size);
+    this.#load([{ batch: piece, key: { step: 0, shard: 0 } }]);
+    forward(this.#program, { samples: piece.size, shards: [] });
+  }
+
+  /** Loss sum, correct and samples of one shard; its gradient goes where the way back begins. */
+  #judge({ from, to }: Shard): Float32Array {
+    const { lossSum, correct } = this.#loss(from, to, true);
+    return Float32Array.of(this.#allFinite() || from === to ? lossSum : Number.NaN, correct, to - from);
+  }
+
+  #loss(from: number, to: number, withGradient: boolean): { lossSum: number; correct: number } {
+    const { block, gradient } = this.#program.output;
+    const at = from * block.length * 4;
+    const kind = lossKinds.indexOf(this.#spec.loss);
+    const into = withGradient ? gradient.offset + at : 0;
+    const z = block.offset + at;
+    const t = this.#targets.offset + at;
+    const width = block.length;
+    const lossSum = this.#bench.kernels.loss(kind, z, t, to - from, width, into, this.#correct.offset);
+    const correct = new Int32Array(this.#bench.floats(this.#correct.offset, 1).buffer, this.#correct.offset, 1)[0]!;
+    return { lossSum, correct };
+  }
+
+  /** The sums of the shards in the fixed tree, in place at the contribution. */
+  #addUp(shards: readonly Shard[], { at, length, write }: Sums): void {
+    const { kernels } = this.#bench;
+    const place = (depth: number) =>
+      depth === 0 ? this.#contribution.offset + at * 4 : this.#partial.offset + (depth - 1) * length * 4;
+    let depth = 0;
+    for (const [index, shard] of shards.entries()) {
+      if (shard.from === shard.to) kernels.fill(place(depth), length, 0);
+      else write(shard, place(depth));
+      depth += 1;
+      for (let rest = index; rest % 2 === 1; rest = Math.floor(rest / 2)) {
+        depth -= 1;
+        kernels.add(place(depth - 1), place(depth), length);
+      }
+    }
+  }
+
+  #allFinite(): boolean {
+    this.#finite ??= this.#bench.kernels.finite(this.#parameters.offset, this.layout.parameterLength) === 1;
+    return this.#finite;
+  }
+
+  *#pieces({ size: total, features, targets }: Batch): Generator<Batch> {
+    for (let from = 0; from < total; from += this.#pieceSize) {
+      const to = Math.min(total, from + this.#pieceSize);
+      const cut = (all: Float32Array) => all.subarray((all.length / total) * from, (all.length / total) * to);
+      yield { size: to - from, features: cut(features), targets: cut(targets) };
+    }
+  }
+}
+
+/** Pairwise, as core/gang/tree-sum.ts does it. */
+function treeSum(leaves: readonly Float32Array[]): Float32Array {
+  if (leaves.length === 1) return leaves[0]!;
+  const half = leaves.length / 2;
+  const right = treeSum(leaves.slice(half));
+  return treeSum(leaves.slice(0, half)).map((value, i) => value + right[i]!);
+}

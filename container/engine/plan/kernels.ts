@@ -1,0 +1,177 @@
+/**
+ * Loads the compiled kernels and proves what they are. Owns the choice between the two builds, and the flag that turns
+ * fused instructions on in a V8 which still has them behind one.
+ *
+ * Invariants
+ *  K1  `exact` is given out only where the self-test shows that multiply-add rounds once: on a processor without such
+ *      an instruction V8 computes the same module with two roundings, and the bits would differ from everybody else's.
+ *  K2  A module is compiled once in a process; each engine has an instance and a memory of its own.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
+
+export type Provider = 'exact' | 'portable';
+
+/** Byte offsets, numbers of values and numbers: what each does is said in container/engine/kernels. */
+export interface Kernels {
+  activate(kind: number, z: number, a: number, n: number): void;
+  activateGradient(kind: number, dy: number, a: number, z: number, n: number): void;
+  softmax(z: number, a: number, rows: number, width: number): void;
+  softmaxGradient(dy: number, a: number, rows: number, width: number): void;
+  dropoutMask(a: number, b: number, threshold: number, kept: number, n: number, out: number): void;
+  loss(kind: number, z: number, t: number, rows: number, width: number, gradient: number, correct: number): number;
+  sgd(w: number, sum: number, n: number, scale: number, rate: number): void;
+  momentum(
+    w: number,
+    v: number,
+    sum: number,
+    n: number,
+    scale: number,
+    rate: number,
+    momentum: number,
+    nesterov: number,
+  ): void;
+  adam(
+    w: number,
+    m: number,
+    v: number,
+    sum: number,
+    n: number,
+    scale: number,
+    rate: number,
+    beta1: number,
+    rest1: number,
+    beta2: number,
+    rest2: number,
+    correct2: number,
+    epsilon: number,
+  ): void;
+  rmsprop(
+    w: number,
+    a: number,
+    u: number,
+    sum: number,
+    n: number,
+    scale: number,
+    rate: number,
+    decay: number,
+    rest: number,
+    momentum: number,
+    epsilon: number,
+  ): void;
+  product(
+    m: number,
+    n: number,
+    k: number,
+    a: number,
+    aRow: number,
+    aColumn: number,
+    b: number,
+    bRow: number,
+    bColumn: number,
+    c: number,
+    cRow: number,
+    accumulate: number,
+    scratch: number,
+  ): void;
+  productScratch(columns: number): number;
+  add(y: number, x: number, n: number): void;
+  addScaled(y: number, x: number, n: number, scale: number): void;
+  biasPlanes(x: number, bias: number, samples: number, channels: number, places: number): void;
+  biasRows(x: number, bias: number, rows: number, width: number): void;
+  fill(x: number, n: number, value: number): void;
+  finite(x: number, n: number): number;
+  multiply(x: number, w: number, y: number, n: number): void;
+  sumPlanes(x: number, samples: number, channels: number, places: number, out: number): void;
+  sumRows(x: number, rows: number, width: number, out: number): void;
+  transposeEach(x: number, samples: number, rows: number, columns: number, y: number): void;
+}
+
+/** The parts of the WebAssembly API that are used; the compiler's library has them only for browsers. */
+export interface Memory {
+  readonly buffer: ArrayBuffer;
+  grow(pages: number): number;
+}
+interface WebAssemblyApi {
+  validate(bytes: Uint8Array): boolean;
+  readonly Module: new (bytes: Uint8Array) => object;
+  readonly Instance: new (module: object, imports: object) => { readonly exports: unknown };
+  readonly Memory: new (size: { readonly initial: number }) => Memory;
+}
+const { WebAssembly } = globalThis as unknown as { WebAssembly: WebAssemblyApi };
+
+export const pageBytes = 65_536;
+
+export function newMemory(bytes: number): Memory {
+  return new WebAssembly.Memory({ initial: Math.ceil(bytes / pageBytes) });
+}
+
+const compiled = new Map<Provider, object>();
+
+/** An instance that works on this memory. */
+export function instantiate(provider: Provider, memory: Memory): Kernels {
+  let module = compiled.get(provider);
+  if (module === undefined) {
+    module = compile(provider);
+    compiled.set(provider, module);
+  }
+  return new WebAssembly.Instance(module, { env: { memory } }).exports as Kernels;
+}
+
+function compile(provider: Provider): object {
+  const bytes = readFileSync(kernelFile(`${provider}.wasm`));
+  // V8 before 11.4 (Node 20) has relaxed SIMD behind a flag, which counts for what is compiled after it is set.
+  if (!WebAssembly.validate(bytes)) setFlagsFromString('--experimental-wasm-relaxed-simd');
+  return new WebAssembly.Module(bytes);
+}
+
+/** Beside the bundle (whose chunks are in a folder of their own), else where the build puts them, for the sources. */
+function kernelFile(name: string): string {
+  const here = dirname(fileURLToPath(import.meta.url));
+  const places = ['./wasm', '../wasm', '../../../dist/kernels'].map((folder) => join(here, folder, name));
+  const found = places.find((file) => existsSync(file));
+  if (found === undefined) throw new Error(`${name} is in none of ${places.join(', ')}; "npm run build" makes it`);
+  return found;
+}
+
+export type Probe = { readonly kind: 'works' } | { readonly kind: 'unavailable'; readonly why: string };
+
+/** Whether this provider computes here what it computes everywhere. */
+export function probe(provider: Provider): Probe {
+  try {
+    const memory = newMemory(pageBytes);
+    const kernels = instantiate(provider, memory);
+    const fused = multipliesFused(kernels, memory);
+    if (provider === 'exact' && !fused) {
+      return { kind: 'unavailable', why: 'this processor has no fused multiply-add' };
+    }
+    if (provider === 'portable' && fused) return { kind: 'unavailable', why: 'multiply and add are fused here' };
+    return { kind: 'works' };
+  } catch (error) {
+    return { kind: 'unavailable', why: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/**
+ * x * x - (the product rounded), with x = 1 + 2^-12: what rounding took away, 2^-24, is left only when nothing was
+ * rounded in between. Asked of every value of a whole tile and of its edges.
+ */
+function multipliesFused(kernels: Kernels, memory: Memory): boolean {
+  const [m, n, k] = [13, 17, 2];
+  const [a, b, c, scratch] = [0, 1024, 2048, 4096];
+  const bytes = scratch + kernels.productScratch(n);
+  if (bytes > memory.buffer.byteLength) memory.grow(Math.ceil(bytes / pageBytes));
+  const x = 1 + 2 ** -12;
+  const left = new Float32Array(memory.buffer, a, m * k);
+  const right = new Float32Array(memory.buffer, b, k * n);
+  for (let i = 0; i < m; i += 1) left.set([1, x], i * k);
+  right.fill(-Math.fround(x * x), 0, n).fill(x, n);
+  kernels.product(m, n, k, a, k, 1, b, n, 1, c, n, 0, scratch);
+  const found = new Set(new Float32Array(memory.buffer, c, m * n));
+  if (found.size !== 1) throw new Error('the kernels give different answers in different places of one product');
+  const [answer] = found;
+  if (answer !== 2 ** -24 && answer !== 0) throw new Error(`the kernels compute ${answer} where 0 or 2^-24 is right`);
+  return answer !== 0;
+}

@@ -1,0 +1,80 @@
+/** What a compiled layer is: a few calls of kernels on offsets, forward and backward. */
+import type { ShardKey } from '../port.ts';
+import type { Bench, Block } from './bench.ts';
+
+/** The samples [from, to) of a pass that are one logical shard. */
+export interface Shard extends ShardKey {
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface Pass {
+  readonly samples: number;
+  /** The shards of a training pass in order; none in inference. */
+  readonly shards: readonly Shard[];
+}
+
+/**
+ * How the values of a sample lie: as `rows`, [place][channel], the order of TF.js and of the exported model; or as
+ * `planes`, [channel][place], in which convolutions compute. With one channel or one place they are the same.
+ */
+export type Form = 'rows' | 'planes';
+
+export interface Value {
+  readonly block: Block;
+  /** Where the gradient of the loss by this value is put on the way back. */
+  readonly gradient: Block;
+  readonly form: Form;
+  /** Of one sample, channels last whatever the form. */
+  readonly shape: readonly number[];
+}
+
+export interface Step {
+  readonly output: Value;
+  forward(pass: Pass): void;
+  /** From the gradient of the output to that of the input, for all samples at once. */
+  backward?(pass: Pass): void;
+  /**
+   * Writes the gradients of the layer's weights for one shard, as they follow each other in the flat vector, to the
+   * byte offset `to`. After `backward`.
+   */
+  readonly gradients?: Sums;
+  /** The same for the changes of the moving statistics. */
+  readonly drift?: Sums;
+}
+
+export interface Sums {
+  /** Place in the contribution, in values. */
+  readonly at: number;
+  readonly length: number;
+  write(shard: Shard, to: number): void;
+}
+
+/** What a layer needs to know when it is compiled. */
+export interface Site {
+  readonly bench: Bench;
+  readonly layer: number;
+  readonly input: Value;
+  /** Of the output, for one sample. */
+  readonly shape: readonly number[];
+  /** Whether the gradient of the input is wanted, and that of the output given. */
+  readonly needsInput: boolean;
+  /** Byte offset of a weight of this layer. */
+  readonly weight: (role: string) => number;
+  /** Its place in the flat vector, in values. */
+  readonly place: (role: string) => number;
+  /** Bytes for packing, shared by all products. */
+  readonly scratch: (columns: number) => Block;
+  /** A new value behind the input: a block of its own and a gradient other than the input's. */
+  readonly next: (form: Form, shape?: readonly number[]) => Value;
+  /** Two numbers from which all of a shard's random numbers follow. */
+  readonly random: (shard: Shard) => readonly [number, number];
+}
+
+export function channelsOf(shape: readonly number[]): number {
+  return shape.at(-1) ?? 1;
+}
+
+export function placesOf(shape: readonly number[]): number {
+  return shape.slice(0, -1).reduce((product, length) => product * length, 1);
+}

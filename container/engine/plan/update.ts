@@ -1,0 +1,48 @@
+/** One optimizer step from the contribution in memory: kernels for the weights, and the moving statistics after them. */
+import type { OptimizerPlan } from '../../../core/plan.ts';
+import { power } from '../optimizer.ts';
+import type { Layout } from '../port.ts';
+import type { Bench, Block } from './bench.ts';
+
+export type Update = (scale: number, rate: number, step: number) => void;
+
+export function updater(
+  optimizer: OptimizerPlan,
+  { kernels }: Bench,
+  layout: Layout,
+  parameters: Block,
+  slots: Block,
+  contribution: Block,
+): Update {
+  const n = layout.trainableLength;
+  const w = parameters.offset;
+  const [first, second] = [slots.offset, slots.offset + n * 4];
+  const sum = contribution.offset;
+  const weights = ((): Update => {
+    switch (optimizer.kind) {
+      case 'sgd': {
+        const { momentum, nesterov } = optimizer;
+        if (momentum === 0) return (scale, rate) => kernels.sgd(w, sum, n, scale, rate);
+        return (scale, rate) => kernels.momentum(w, first, sum, n, scale, rate, momentum, nesterov ? 1 : 0);
+      }
+      case 'adam': {
+        const { beta1, beta2, epsilon } = optimizer;
+        return (scale, rate, step) => {
+          const corrected = rate / (1 - power(beta1, step + 1));
+          const correct2 = 1 / (1 - power(beta2, step + 1));
+          const rests = [1 - beta1, 1 - beta2] as const;
+          kernels.adam(w, first, second, sum, n, scale, corrected, beta1, rests[0], beta2, rests[1], correct2, epsilon);
+        };
+      }
+      case 'rmsprop': {
+        const { decay, momentum, epsilon } = optimizer;
+        return (scale, rate) =>
+          kernels.rmsprop(w, first, second, sum, n, scale, rate, decay, 1 - decay, momentum, epsilon);
+      }
+    }
+  })();
+  return (scale, rate, step) => {
+    weights(scale, rate, step);
+    kernels.addScaled(w + n * 4, sum + n * 4, layout.stateLength, scale);
+  };
+}

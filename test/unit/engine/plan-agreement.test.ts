@@ -1,0 +1,116 @@
+/** The plan compiler against TensorFlow.js: values and gradients, for every layer, loss and optimizer. */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { Activation, OptimizerPlan } from '../../../core/plan.ts';
+import { providers, sideBySide, worstTensor } from './plan-support.ts';
+import { activation, batchFor, contribution, dense, distance, dropout, flatten, type Net } from './support.ts';
+
+const tolerance = 3e-5;
+
+async function expectAgreement(net: Net, provider: (typeof providers)[number], size: number): Promise<void> {
+  const { ours, theirs } = await sideBySide(net, provider);
+  const batch = batchFor(net, size, size);
+  const found = contribution(ours, batch, 3, 1);
+  const wanted = contribution(theirs, batch, 3, 1);
+  expect(worstTensor(ours, found, wanted), 'gradients').toBeLessThan(tolerance);
+  const tail = ours.layout.parameterLength;
+  expect(distance([found[tail]!], [wanted[tail]!]), 'loss').toBeLessThan(tolerance);
+  expect(found.slice(tail + 1)).toEqual(wanted.slice(tail + 1));
+  const [mine, reference] = [ours.evaluate(batch), theirs.evaluate(batch)];
+  expect(distance([mine.lossSum], [reference.lossSum]), 'evaluated loss').toBeLessThan(tolerance);
+  expect({ ...mine, lossSum: 0 }).toEqual({ ...reference, lossSum: 0 });
+  theirs.dispose();
+}
+
+const activations: Activation[] = [
+  'linear',
+  'relu',
+  'relu6',
+  'elu',
+  'selu',
+  'sigmoid',
+  'hardSigmoid',
+  'tanh',
+  'softmax',
+  'softplus',
+  'softsign',
+  'swish',
+];
+const out = dense(3, 'softmax', 'out');
+const classifier = (inputShape: number[], ...layers: Net['layers']): Net => ({
+  inputShape,
+  layers: [...layers, out],
+  loss: 'softmaxCrossEntropy',
+});
+const optimizers: OptimizerPlan[] = [
+  { kind: 'sgd', momentum: 0, nesterov: false },
+  { kind: 'sgd', momentum: 0.9, nesterov: false },
+  { kind: 'sgd', momentum: 0.9, nesterov: true },
+  { kind: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-7 },
+  { kind: 'rmsprop', decay: 0.9, momentum: 0, epsilon: 1e-7 },
+  { kind: 'rmsprop', decay: 0.9, momentum: 0.5, epsilon: 1e-7 },
+];
+
+describe.each(providers)('%s', (provider) => {
+  test.each(activations)('dense and activation layers with %s', async (of) => {
+    await expectAgreement(classifier([5], dense(7, of, 'a'), dense(6, of, 'b')), provider, 9);
+    await expectAgreement(classifier([5], dense(7, 'linear', 'a'), activation(of)), provider, 4);
+    await expectAgreement(classifier([3, 4, 5], dense(6, of, 'a'), activation(of), flatten), provider, 3);
+  });
+
+  test('dense layers of any size, with and without bias', async () => {
+    const shapes = fc.tuple(
+      fc.integer({ min: 1, max: 40 }),
+      fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 0, maxLength: 3 }),
+      fc.integer({ min: 1, max: 40 }),
+      fc.boolean(),
+    );
+    await fc.assert(
+      fc.asyncProperty(shapes, async ([width, hidden, size, useBias]) => {
+        const layers = hidden.map(
+          (units, i) => ({ ...dense(units, 'tanh', `d${i}`), useBias }) as Net['layers'][number],
+        );
+        await expectAgreement(classifier([width], ...layers), provider, size);
+      }),
+      { numRuns: 25 },
+    );
+  });
+
+  test('losses', async () => {
+    for (const [loss, last] of [
+      ['softmaxCrossEntropy', dense(4, 'softmax')],
+      ['softmaxCrossEntropy', dense(4, 'linear')],
+      ['sigmoidCrossEntropy', dense(1, 'sigmoid')],
+      ['sigmoidCrossEntropy', dense(1, 'linear')],
+      ['sigmoidCrossEntropy', dense(5, 'sigmoid')],
+      ['meanSquaredError', dense(1, 'linear')],
+      ['meanSquaredError', dense(3, 'softmax')],
+      ['meanSquaredError', dense(3, 'swish')],
+    ] as const) {
+      await expectAgreement({ inputShape: [6], layers: [dense(8, 'tanh', 'a'), last], loss }, provider, 7);
+    }
+  });
+
+  test('dropout takes the same values as TensorFlow.js does', async () => {
+    for (const rate of [0, 0.1, 0.5, 0.93]) {
+      await expectAgreement(
+        classifier([11], dense(13, 'tanh', 'a'), dropout(rate), dense(5, 'relu', 'b')),
+        provider,
+        7,
+      );
+      await expectAgreement(classifier([3, 4, 5], dropout(rate), dense(5, 'relu', 'b'), flatten), provider, 3);
+    }
+  });
+
+  test.each(optimizers)('optimizer $kind, momentum $momentum, nesterov $nesterov', async (optimizer) => {
+    const net: Net = { ...classifier([7], dense(9, 'tanh', 'a')), optimizer };
+    const { ours, theirs } = await sideBySide(net, provider);
+    for (let step = 0; step < 6; step += 1) {
+      const reduced = contribution(theirs, batchFor(net, 6, step), step);
+      ours.update(reduced, 0.03, step);
+      theirs.update(reduced, 0.03, step);
+      expect(distance(ours.parameters, theirs.parameters)).toBeLessThan(1e-6);
+      expect(distance(ours.slots, theirs.slots)).toBeLessThan(1e-6);
+    }
+  });
+});

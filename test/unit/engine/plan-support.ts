@@ -1,0 +1,46 @@
+/** The plan compiler's engines beside TensorFlow.js, for the tests of this folder. */
+import { PlanEngine } from '../../../container/engine/plan/engine.ts';
+import { type Provider, probe } from '../../../container/engine/plan/kernels.ts';
+import type { Engine } from '../../../container/engine/port.ts';
+import { build, type Net } from './support.ts';
+
+export const providers: readonly Provider[] = (['exact', 'portable'] as const).filter((provider) => {
+  const found = probe(provider);
+  if (found.kind === 'works') return true;
+  if (provider === 'portable') throw new Error(found.why);
+  console.warn(`the tests of "exact" are left out: ${found.why}`);
+  return false;
+});
+
+export function compiled(net: Net, provider: Provider): PlanEngine {
+  const { inputShape, layers, loss } = net;
+  const optimizer = net.optimizer ?? ({ kind: 'sgd', momentum: 0, nesterov: false } as const);
+  return new PlanEngine({ name: 'test', seed: net.seed ?? 5, inputShape, layers, loss, optimizer }, provider);
+}
+
+/** The same network on both, with the same weights, moved off the zeros and ones that hide mistakes. */
+export async function sideBySide(net: Net, provider: Provider): Promise<{ ours: PlanEngine; theirs: Engine }> {
+  const theirs = await build(net);
+  const ours = compiled(net, provider);
+  const { trainableLength, parameterLength } = ours.layout;
+  for (const engine of [theirs, ours]) {
+    const { parameters } = engine;
+    for (let i = 0; i < trainableLength; i += 1) parameters[i]! += 0.1 * Math.sin(3 * i + 1);
+    for (let i = trainableLength; i < parameterLength; i += 1) parameters[i]! += 0.2 + 0.1 * Math.cos(i);
+    engine.parametersChanged();
+  }
+  return { ours, theirs };
+}
+
+/** Largest difference, tensor by tensor, against the larger of the tensor's own size and a share of the whole. */
+export function worstTensor(engine: Engine, found: Float32Array, wanted: Float32Array): number {
+  const norm = (values: Float32Array) => Math.hypot(...values);
+  const whole = norm(wanted.subarray(0, engine.layout.parameterLength));
+  let worst = 0;
+  for (const { offset, length } of engine.layout.tensors) {
+    const [a, b] = [found, wanted].map((all) => all.subarray(offset, offset + length)) as [Float32Array, Float32Array];
+    const scale = Math.max(norm(b), 0.01 * whole, 1e-30);
+    worst = Math.max(worst, norm(a.map((value, i) => value - b[i]!)) / scale);
+  }
+  return worst;
+}
