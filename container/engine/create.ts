@@ -8,11 +8,9 @@ import { inferNetwork, outputActivation, outputActivations } from '../../core/ne
 import type { EnginePlan, LayerPlan, RunPlan } from '../../core/plan.ts';
 import { parseTopology } from '../../core/topology.ts';
 import type { Backend } from './backend.ts';
-import { unknownTo } from './plan/compile.ts';
 import { PlanEngine } from './plan/engine.ts';
 import { type Provider, probe } from './plan/kernels.ts';
 import type { Engine } from './port.ts';
-import type { EngineSpec } from './spec.ts';
 
 export interface EngineOptions {
   /** Text of model.json when `network.kind` is 'model'. */
@@ -42,8 +40,7 @@ export async function createEngine(plan: Trainable, options: EngineOptions): Pro
     refuse([{ path: 'training.loss', message, accepted: `a last activation of ${allowed.join(' or ')}` }]);
   }
   const spec = { name: plan.name, seed: plan.seed, inputShape, layers, loss, optimizer };
-  const provider =
-    options.backend === undefined ? chooseProvider(plan.engine?.wanted ?? 'auto', spec, options) : undefined;
+  const provider = options.backend === undefined ? chooseProvider(plan.engine?.wanted ?? 'auto', options) : undefined;
   if (provider !== undefined) return new PlanEngine(spec, provider);
   // Only now: reading TensorFlow.js takes longer than the whole start of the other engine.
   const [{ startBackend }, { TensorflowEngine }] = await Promise.all([
@@ -54,27 +51,20 @@ export async function createEngine(plan: Trainable, options: EngineOptions): Pro
 }
 
 /** The build of the plan compiler's kernels to use, or none for TensorFlow.js. */
-function chooseProvider(
-  wanted: EnginePlan['wanted'],
-  { layers }: EngineSpec,
-  { warn }: EngineOptions,
-): Provider | undefined {
+function chooseProvider(wanted: EnginePlan['wanted'], { warn }: EngineOptions): Provider | undefined {
   if (wanted === 'tensorflow') return undefined;
-  const unknown = unknownTo(layers);
   if (wanted === 'auto') {
-    if (unknown.length > 0) return undefined;
     for (const provider of ['exact', 'portable'] as const) {
       const found = probe(provider);
       if (found.kind === 'works') return provider;
-      warn(`the engine "${provider}" cannot be used: ${found.why}`);
+      warn(`the engine "${provider}" cannot be used here: ${found.why}`);
     }
     return undefined;
   }
   const found = probe(wanted);
-  const why = found.kind === 'works' ? unknown.map((name) => `it does not know ${name}`)[0] : found.why;
-  if (why === undefined) return wanted;
-  const accepted = 'auto, which takes an engine that can';
-  return refuse([{ path: 'engine', message: `the engine "${wanted}" cannot be used here: ${why}`, accepted }]);
+  if (found.kind === 'works') return wanted;
+  const message = `the engine "${wanted}" cannot be used here: ${found.why}`;
+  return refuse([{ path: 'engine', message, accepted: '"auto", which takes one that can' }]);
 }
 
 function resolveNetwork(

@@ -1,8 +1,20 @@
 /** What the module exports; container/engine/plan/kernels.ts has the same list with its types. */
 export { activate, activateGradient, softmax, softmaxGradient } from './activation.ts';
+export { columnsToImage, imageToColumns } from './convolution.ts';
 export { dropoutMask } from './dropout.ts';
 export { loss } from './loss.ts';
+export {
+  normApplyPlanes,
+  normApplyRows,
+  normDrift,
+  normGradientPlanes,
+  normGradientRows,
+  normInverse,
+  normMomentsPlanes,
+  normMomentsRows,
+} from './normalisation.ts';
 export { adam, momentum, rmsprop, sgd } from './optimizer.ts';
+export { averagePool, averagePoolGradient, maxPool, maxPoolGradient } from './pooling.ts';
 export { product, productScratch } from './product.ts';
 export {
   add,

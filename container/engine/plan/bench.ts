@@ -8,7 +8,8 @@
  *  L1  Blocks begin at multiples of 64 bytes and do not overlap; 16 bytes after each are nobody's.
  *  L2  Memory grows only when a batch is larger than every one before: a step allocates nothing.
  */
-import { instantiate, type Kernels, type Memory, newMemory, type Provider, pageBytes } from './kernels.ts';
+import type { Kernels } from './exports.ts';
+import { instantiate, type Memory, newMemory, type Provider, pageBytes } from './kernels.ts';
 
 export interface Block {
   /** In bytes. For blocks of samples it changes when the memory is laid out anew. */

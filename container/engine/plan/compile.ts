@@ -13,8 +13,11 @@ import { purposes, streamState } from '../../../core/random.ts';
 import type { Layout } from '../port.ts';
 import { type EngineSpec, firstTrainedLayer, type ValidShape, withoutLastActivation } from '../spec.ts';
 import type { Bench, Block } from './bench.ts';
+import { convolutionLayer } from './convolution.ts';
 import { denseLayer } from './dense.ts';
+import { normalisationLayer } from './normalisation.ts';
 import { activationLayer, convert, dropoutLayer, flattenLayer } from './pointwise.ts';
+import { poolingLayer } from './pooling.ts';
 import type { Form, Pass, Site, Step, Sums, Value } from './step.ts';
 
 export interface CompiledStep extends Step {
@@ -47,11 +50,12 @@ export function compile(spec: EngineSpec, shape: ValidShape, layout: Layout, ben
     form: 'rows',
     shape: spec.inputShape,
   };
-  const scratch = scratchFor(bench);
+  const scratch = bench.fixed(bench.kernels.productScratch() / 4).offset;
+  const columns = sharedBlock(bench);
   const steps: CompiledStep[] = [];
   let value = input;
 
-  const siteOf = (layer: number): Site => {
+  const siteOf = (layer: number, needsInput = layer > firstTrained): Site => {
     const slot = (role: string) => {
       const index = shape.tensors.findIndex((tensor) => tensor.layer === layer && tensor.name.endsWith(`/${role}`));
       return layout.tensors[index]!;
@@ -62,10 +66,11 @@ export function compile(spec: EngineSpec, shape: ValidShape, layout: Layout, ben
       layer,
       input: from,
       shape: shape.shapes[layer]!,
-      needsInput: layer > firstTrained,
+      needsInput,
       weight: (role) => parameters.offset + slot(role).offset * 4,
       place: (role) => slot(role).offset,
       scratch,
+      columns,
       next: (form, of = shape.shapes[layer]!) => ({
         block: perSample(size(of)),
         gradient: from.gradient === gradients[0] ? gradients[1] : gradients[0],
@@ -82,16 +87,21 @@ export function compile(spec: EngineSpec, shape: ValidShape, layout: Layout, ben
     steps.push({ ...rest, ...(trained ? { backward } : {}), layer });
     value = step.output;
   };
-  const bring = (layer: number, form: Form | 'any') => {
-    if (form !== 'any' && form !== value.form) add(layer, convert(siteOf(layer), form));
+  const bring = (form: Form | 'any', site: Site) => {
+    if (form !== 'any' && form !== value.form) add(site.layer, convert(site, form));
   };
 
   for (const [layer, plan] of layers.entries()) {
-    bring(layer, formOf(plan));
-    add(layer, build(plan, siteOf(layer)));
+    bring(formOf(plan), siteOf(layer));
+    if (plan.kind === 'conv2d' && plan.activation === 'softmax') {
+      // Over the channels, which are side by side only in rows.
+      add(layer, build({ ...plan, activation: 'linear' }, siteOf(layer)));
+      bring('rows', siteOf(layer, true));
+      add(layer, activationLayer({ ...plan, kind: 'activation' }, siteOf(layer, true)));
+    } else add(layer, build(plan, siteOf(layer)));
   }
-  // Targets have channels last.
-  bring(layers.length - 1, 'rows');
+  // As the targets lie.
+  bring('rows', siteOf(layers.length - 1, true));
   return {
     input,
     output: value,
@@ -126,25 +136,26 @@ function build(plan: LayerPlan, site: Site): Step {
       return dropoutLayer(plan, site);
     case 'activation':
       return activationLayer(plan, site);
-    default:
-      throw new Error(`the plan compiler does not know ${plan.kind}`);
+    case 'conv2d':
+      return convolutionLayer(plan, site);
+    case 'maxPooling2d':
+    case 'averagePooling2d':
+      return poolingLayer(plan, site);
+    case 'batchNormalization':
+      return normalisationLayer(plan, site);
   }
 }
 
-/** The layers that only TensorFlow.js computes. */
-export function unknownTo(layers: readonly LayerPlan[]): readonly string[] {
-  const missing = ['conv2d', 'maxPooling2d', 'averagePooling2d', 'batchNormalization'];
-  return layers.filter(({ kind }) => missing.includes(kind)).map(({ kind, name }) => `${kind} (layer "${name}")`);
-}
-
-/** One block for packing serves all products; it is as long as the widest asks. */
-function scratchFor(bench: Bench): Site['scratch'] {
-  const made = new Map<number, Block>();
-  return (columns) => {
-    const bytes = bench.kernels.productScratch(columns);
-    const block = made.get(bytes) ?? bench.fixed(bytes / 4);
-    made.set(bytes, block);
-    return block;
+/** One block that serves many, as long as the longest asks for: where it is, is known once all have asked. */
+function sharedBlock(bench: Bench): Site['columns'] {
+  let largest: Block | undefined;
+  const shared = { offset: 0, length: 0 };
+  return (length) => {
+    if (largest === undefined || length > largest.length) {
+      largest = bench.fixed(length);
+      shared.offset = largest.offset;
+    }
+    return shared;
   };
 }
 

@@ -12,7 +12,7 @@ export function denseLayer(plan: Extract<LayerPlan, { kind: 'dense' }>, site: Si
   const { output, forward, backward } = curve(plan.activation, z, site);
   const kernel = site.weight('kernel');
   const bias = plan.useBias ? site.weight('bias') : 0;
-  const scratch = site.scratch(Math.max(from, to)).offset;
+  const { scratch } = site;
   const { product } = kernels;
   return {
     output,

@@ -17,15 +17,12 @@ import { Bench, type Block } from './bench.ts';
 import { backward, compile, forward, type Program } from './compile.ts';
 import type { Provider } from './kernels.ts';
 import { lossKinds } from './loss-kinds.ts';
-import type { Pass, Shard, Sums } from './step.ts';
+import { mostShards, type Pass, type Shard, type Sums } from './step.ts';
 import { updater } from './update.ts';
 
 /** Values of all blocks together in one piece of an inference pass, so that they stay in the cache. */
 const pieceValues = 2 ** 20;
 const mostPieceSamples = 256;
-
-/** Shards that one pass can sum up: three levels of the tree. */
-export const mostShards = 8;
 
 export class PlanEngine implements Engine {
   readonly name: string;
@@ -159,12 +156,12 @@ export class PlanEngine implements Engine {
   #load(parts: readonly KeyedBatch[]): Shard[] {
     const input = this.#program.input.block;
     let from = 0;
-    return parts.map(({ batch, key }) => {
+    return parts.map(({ batch, key }, index) => {
       const { size, features, targets } = batch;
       this.#bench.floats(input.offset + from * input.length * 4, features.length).set(features);
       this.#bench.floats(this.#targets.offset + from * this.#targets.length * 4, targets.length).set(targets);
       from += size;
-      return { ...key, from: from - size, to: from };
+      return { ...key, index, from: from - size, to: from };
     });
   }
 

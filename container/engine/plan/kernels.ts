@@ -11,83 +11,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
+import type { Kernels } from './exports.ts';
 
 export type Provider = 'exact' | 'portable';
-
-/** Byte offsets, numbers of values and numbers: what each does is said in container/engine/kernels. */
-export interface Kernels {
-  activate(kind: number, z: number, a: number, n: number): void;
-  activateGradient(kind: number, dy: number, a: number, z: number, n: number): void;
-  softmax(z: number, a: number, rows: number, width: number): void;
-  softmaxGradient(dy: number, a: number, rows: number, width: number): void;
-  dropoutMask(a: number, b: number, threshold: number, kept: number, n: number, out: number): void;
-  loss(kind: number, z: number, t: number, rows: number, width: number, gradient: number, correct: number): number;
-  sgd(w: number, sum: number, n: number, scale: number, rate: number): void;
-  momentum(
-    w: number,
-    v: number,
-    sum: number,
-    n: number,
-    scale: number,
-    rate: number,
-    momentum: number,
-    nesterov: number,
-  ): void;
-  adam(
-    w: number,
-    m: number,
-    v: number,
-    sum: number,
-    n: number,
-    scale: number,
-    rate: number,
-    beta1: number,
-    rest1: number,
-    beta2: number,
-    rest2: number,
-    correct2: number,
-    epsilon: number,
-  ): void;
-  rmsprop(
-    w: number,
-    a: number,
-    u: number,
-    sum: number,
-    n: number,
-    scale: number,
-    rate: number,
-    decay: number,
-    rest: number,
-    momentum: number,
-    epsilon: number,
-  ): void;
-  product(
-    m: number,
-    n: number,
-    k: number,
-    a: number,
-    aRow: number,
-    aColumn: number,
-    b: number,
-    bRow: number,
-    bColumn: number,
-    c: number,
-    cRow: number,
-    accumulate: number,
-    scratch: number,
-  ): void;
-  productScratch(columns: number): number;
-  add(y: number, x: number, n: number): void;
-  addScaled(y: number, x: number, n: number, scale: number): void;
-  biasPlanes(x: number, bias: number, samples: number, channels: number, places: number): void;
-  biasRows(x: number, bias: number, rows: number, width: number): void;
-  fill(x: number, n: number, value: number): void;
-  finite(x: number, n: number): number;
-  multiply(x: number, w: number, y: number, n: number): void;
-  sumPlanes(x: number, samples: number, channels: number, places: number, out: number): void;
-  sumRows(x: number, rows: number, width: number, out: number): void;
-  transposeEach(x: number, samples: number, rows: number, columns: number, y: number): void;
-}
 
 /** The parts of the WebAssembly API that are used; the compiler's library has them only for browsers. */
 export interface Memory {
@@ -161,7 +87,7 @@ export function probe(provider: Provider): Probe {
 function multipliesFused(kernels: Kernels, memory: Memory): boolean {
   const [m, n, k] = [13, 17, 2];
   const [a, b, c, scratch] = [0, 1024, 2048, 4096];
-  const bytes = scratch + kernels.productScratch(n);
+  const bytes = scratch + kernels.productScratch();
   if (bytes > memory.buffer.byteLength) memory.grow(Math.ceil(bytes / pageBytes));
   const x = 1 + 2 ** -12;
   const left = new Float32Array(memory.buffer, a, m * k);

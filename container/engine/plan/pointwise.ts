@@ -110,8 +110,11 @@ export function convert(site: Site, form: Form): Step {
   return {
     output,
     forward: ({ samples }) => kernels.transposeEach(input.block.offset, samples, rows, columns, output.block.offset),
-    backward: ({ samples }) =>
-      kernels.transposeEach(output.gradient.offset, samples, columns, rows, input.gradient.offset),
+    backward: ({ samples }) => {
+      if (site.needsInput) {
+        kernels.transposeEach(output.gradient.offset, samples, columns, rows, input.gradient.offset);
+      }
+    },
   };
 }
 

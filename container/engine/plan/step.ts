@@ -4,9 +4,14 @@ import type { Bench, Block } from './bench.ts';
 
 /** The samples [from, to) of a pass that are one logical shard. */
 export interface Shard extends ShardKey {
+  /** Among the shards of the pass, from 0. */
+  readonly index: number;
   readonly from: number;
   readonly to: number;
 }
+
+/** Shards that one pass can sum up: three levels of the tree. */
+export const mostShards = 8;
 
 export interface Pass {
   readonly samples: number;
@@ -63,8 +68,10 @@ export interface Site {
   readonly weight: (role: string) => number;
   /** Its place in the flat vector, in values. */
   readonly place: (role: string) => number;
-  /** Bytes for packing, shared by all products. */
-  readonly scratch: (columns: number) => Block;
+  /** Byte offset of the room for packing, shared by all products. */
+  readonly scratch: number;
+  /** Room for the columns of a convolution, shared by all. */
+  readonly columns: (length: number) => Block;
   /** A new value behind the input: a block of its own and a gradient other than the input's. */
   readonly next: (form: Form, shape?: readonly number[]) => Value;
   /** Two numbers from which all of a shard's random numbers follow. */

@@ -3,7 +3,21 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Activation, OptimizerPlan } from '../../../core/plan.ts';
 import { providers, sideBySide, worstTensor } from './plan-support.ts';
-import { activation, batchFor, contribution, dense, distance, dropout, flatten, type Net } from './support.ts';
+import {
+  activation,
+  batchFor,
+  contribution,
+  conv,
+  dense,
+  distance,
+  dropout,
+  everything,
+  flatten,
+  lenet,
+  type Net,
+  norm,
+  pool,
+} from './support.ts';
 
 const tolerance = 3e-5;
 
@@ -51,6 +65,21 @@ const optimizers: OptimizerPlan[] = [
   { kind: 'rmsprop', decay: 0.9, momentum: 0.5, epsilon: 1e-7 },
 ];
 
+const images = fc.tuple(
+  fc.integer({ min: 1, max: 13 }),
+  fc.integer({ min: 1, max: 13 }),
+  fc.integer({ min: 1, max: 4 }),
+);
+const pair = (max: number) => fc.tuple(fc.integer({ min: 1, max }), fc.integer({ min: 1, max }));
+const windows = fc.record({
+  size: pair(5),
+  strides: pair(3),
+  padding: fc.constantFrom('valid' as const, 'same' as const),
+});
+type Window = { size: [number, number]; padding: 'valid' | 'same' };
+const fits = (image: number[], { size, padding }: Window): boolean =>
+  padding === 'same' || (size[0] <= image[0]! && size[1] <= image[1]!);
+
 describe.each(providers)('%s', (provider) => {
   test.each(activations)('dense and activation layers with %s', async (of) => {
     await expectAgreement(classifier([5], dense(7, of, 'a'), dense(6, of, 'b')), provider, 9);
@@ -72,8 +101,76 @@ describe.each(providers)('%s', (provider) => {
         );
         await expectAgreement(classifier([width], ...layers), provider, size);
       }),
-      { numRuns: 25 },
+      { numRuns: 15 },
     );
+  });
+
+  test('convolutions of any shape', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        images,
+        windows,
+        fc.integer({ min: 1, max: 9 }),
+        fc.boolean(),
+        async (image, window, filters, b) => {
+          fc.pre(fits(image, window));
+          const { size: kernelSize, strides, padding } = window;
+          const layer = conv(filters, { kernelSize, strides, padding, useBias: b, activation: 'tanh' });
+          const behind = conv(3, { name: 'first', activation: 'swish' });
+          await expectAgreement(classifier(image, layer, flatten), provider, 3);
+          await expectAgreement(
+            classifier(image, behind, conv(filters, { ...layer, strides: [1, 1], padding: 'same' }), flatten),
+            provider,
+            2,
+          );
+          await expectAgreement(classifier(image, conv(image[2]!, { name: 'first' }), layer, flatten), provider, 2);
+        },
+      ),
+      { numRuns: 20 },
+    );
+  });
+
+  test.each(activations)('convolutions with %s', async (of) => {
+    await expectAgreement(classifier([5, 6, 2], conv(4, { activation: of }), activation(of), flatten), provider, 4);
+  });
+
+  test('convolutions that are taken in pieces', async () => {
+    const wide = conv(5, { name: 'wide', kernelSize: [5, 5], activation: 'relu' });
+    const large = conv(4, { strides: [2, 1], padding: 'valid' });
+    const small = pool('averagePooling2d', { poolSize: [16, 16], strides: [16, 16] } as never);
+    await expectAgreement(classifier([96, 80, 4], wide, large, small, flatten), provider, 2);
+  });
+
+  test('pooling of any shape', async () => {
+    await fc.assert(
+      fc.asyncProperty(images, windows, fc.boolean(), async (image, window, isMax) => {
+        fc.pre(fits(image, window));
+        const { size: poolSize, strides, padding } = window;
+        const layer = pool(isMax ? 'maxPooling2d' : 'averagePooling2d', { poolSize, strides, padding } as never);
+        await expectAgreement(classifier(image, conv(3), layer, flatten), provider, 3);
+        await expectAgreement(classifier(image, layer, conv(3, { activation: 'relu' }), flatten), provider, 3);
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  test('batch normalisation', async () => {
+    await expectAgreement(classifier([5], norm, dense(7, 'tanh', 'a')), provider, 9);
+    await expectAgreement(classifier([5], dense(7, 'tanh', 'a'), norm, activation('relu')), provider, 9);
+    await expectAgreement(classifier([5, 4, 3], norm, conv(4), flatten), provider, 6);
+    await expectAgreement(classifier([5, 4, 3], conv(4), norm, activation('relu'), flatten), provider, 6);
+    await expectAgreement(
+      classifier([5, 4, 3], conv(4), pool('maxPooling2d'), norm, dropout(0.3), flatten),
+      provider,
+      6,
+    );
+    await expectAgreement(classifier([5, 4, 3], dense(4, 'tanh', 'a'), norm, flatten), provider, 6);
+  });
+
+  test('whole networks', async () => {
+    for (const net of [lenet, everything]) await expectAgreement(net, provider, 8);
+    const image: Net = { inputShape: [6, 5, 2], layers: [conv(3)], loss: 'meanSquaredError' };
+    await expectAgreement(image, provider, 3);
   });
 
   test('losses', async () => {

@@ -18,9 +18,11 @@ export function compiled(net: Net, provider: Provider): PlanEngine {
   return new PlanEngine({ name: 'test', seed: net.seed ?? 5, inputShape, layers, loss, optimizer }, provider);
 }
 
-/** The same network on both, with the same weights, moved off the zeros and ones that hide mistakes. */
+/**
+ * The same network on both (TensorFlow.js on its plain backend: the WebAssembly one answers zeros for a convolution whose
+ * stride is larger than its window), with the same weights, moved off the zeros and ones that hide mistakes. */
 export async function sideBySide(net: Net, provider: Provider): Promise<{ ours: PlanEngine; theirs: Engine }> {
-  const theirs = await build(net);
+  const theirs = await build(net, 'cpu');
   const ours = compiled(net, provider);
   const { trainableLength, parameterLength } = ours.layout;
   for (const engine of [theirs, ours]) {
