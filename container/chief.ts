@@ -9,11 +9,19 @@
  */
 import { record } from '../cloud/journal.ts';
 import type { Cloud } from '../cloud/ports.ts';
-import { type Failure, toFailure } from '../core/failure.ts';
+import { CuttlefishError, type Failure, toFailure } from '../core/failure.ts';
 import type { Member } from '../core/gang/member.ts';
 import { type BeatReport, noSums } from '../core/gang/messages.ts';
 import type { RunPlan } from '../core/plan.ts';
-import { type EpochRow, type GangMember, keys, type ProgressRow, prefixes, type TaskId } from '../core/run.ts';
+import {
+  type CheckpointManifest,
+  type EpochRow,
+  type GangMember,
+  keys,
+  type ProgressRow,
+  prefixes,
+  type TaskId,
+} from '../core/run.ts';
 import { learningRateAt } from '../core/schedule.ts';
 import { shouldStop } from '../core/stop.ts';
 import { restoreCheckpoint, saveCheckpoint } from './checkpoint.ts';
@@ -64,7 +72,10 @@ export class Chief {
     this.reports.delete(peer);
   }
 
-  /** The step of the newest intact checkpoint, now in the engine; 0 when there is none. */
+  /**
+   * The step of the newest intact checkpoint, now in the engine; 0 when there is none. One that another engine computed is
+   * refused: the weights would depend on where the run was resumed (P2).
+   */
   async restore(): Promise<number> {
     await this.inherit();
     const found = await restoreCheckpoint(this.cloud, this.plan);
@@ -79,6 +90,11 @@ export class Chief {
       return 0;
     }
     const { manifest, parameters, slots } = found;
+    if (manifest.engine !== this.replica.engine.name) {
+      const failure = otherEngine(manifest, this.replica.engine.name);
+      await this.giveUp(failure, manifest.step, manifest.generation);
+      throw new CuttlefishError(failure);
+    }
     const state = new Float32Array(parameters.length + slots.length);
     state.set(parameters);
     state.set(slots, parameters.length);
@@ -240,4 +256,11 @@ export class Chief {
   private note(event: Parameters<typeof record>[2], detail: Readonly<Record<string, unknown>>): Promise<void> {
     return record(this.cloud, this.plan.runId, event, { by: this.self.slot, ...detail });
   }
+}
+
+function otherEngine({ step, engine }: CheckpointManifest, mine: string): Failure {
+  const message =
+    `the checkpoint of step ${step} was computed by the engine "${engine}", this machine has "${mine}": going on would ` +
+    `give other weights than the run has promised. Resume it where "${engine}" runs, or start a new run`;
+  return { kind: 'Conflict', message };
 }

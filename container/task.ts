@@ -12,6 +12,7 @@ import { CuttlefishError, describeFailure, type Failure, failureTable, toFailure
 import { Member } from '../core/gang/member.ts';
 import type { Role, RunPlan } from '../core/plan.ts';
 import {
+  type CheckpointIndex,
   type GangMember,
   keys,
   objectKeys,
@@ -193,7 +194,10 @@ async function openWorkbench(cloud: Cloud, plan: RunPlan) {
   const warn = (message: string): void => cloud.log.write('warn', 'member.up', { message });
   const topology = plan.network.kind === 'model' ? await cloud.objects.get(plan.network.topologyKey) : undefined;
   const text = topology === undefined ? {} : { topology: new TextDecoder().decode(topology.body) };
-  const [engine, data] = await Promise.all([createEngine(plan, { ...text, warn }), loadDataset(plan, cloud.datasets)]);
+  const checkpoints = await cloud.table.get<CheckpointIndex>(plan.runId, keys.checkpoints);
+  const begun = checkpoints?.value.manifests[0]?.engine;
+  const options = { ...text, warn, ...(begun === undefined ? {} : { begun }) };
+  const [engine, data] = await Promise.all([createEngine(plan, options), loadDataset(plan, cloud.datasets)]);
   return { engine, data };
 }
 

@@ -17,6 +17,8 @@ export interface EngineOptions {
   readonly topology?: string;
   /** TensorFlow.js on this backend, whatever the plan wants. */
   readonly backend?: Backend;
+  /** The engine that this run was begun with, as its checkpoints name it: `auto` keeps to it where it runs. */
+  readonly begun?: string;
   readonly warn: (message: string) => void;
 }
 
@@ -51,10 +53,12 @@ export async function createEngine(plan: Trainable, options: EngineOptions): Pro
 }
 
 /** The build of the plan compiler's kernels to use, or none for TensorFlow.js. */
-function chooseProvider(wanted: EnginePlan['wanted'], { warn }: EngineOptions): Provider | undefined {
+function chooseProvider(wanted: EnginePlan['wanted'], { begun, warn }: EngineOptions): Provider | undefined {
   if (wanted === 'tensorflow') return undefined;
   if (wanted === 'auto') {
-    for (const provider of ['exact', 'portable'] as const) {
+    if (begun?.startsWith('tensorflow/')) return undefined;
+    const order = begun === 'portable' ? (['portable', 'exact'] as const) : (['exact', 'portable'] as const);
+    for (const provider of order) {
       const found = probe(provider);
       if (found.kind === 'works') return provider;
       warn(`the engine "${provider}" cannot be used here: ${found.why}`);
