@@ -14,6 +14,7 @@ const words: { readonly [K in EventName]?: Describe } = {
     text(event, 'action') === 'continue' ? undefined : because(`decided to ${text(event, 'action') ?? 'act'}`, event),
   'run.failed': (event) => because('the run failed', event),
   'run.cancelled': (event) => because('cancelled', event),
+  'run.scaled': (event) => because('scaled', event),
   'run.resumed': (event) => because('resumed', event),
   'capacity.claimed': (event) => because('capacity claimed', event),
   'launch.short': (event) => because('not all tasks could be started', event),

@@ -38,6 +38,8 @@ async function main(args: readonly string[]): Promise<ExitCode> {
     status: (name, options) =>
       run(options, async (out) => (await import('./commands/status.ts')).status(name, options, out)),
     logs: (name, options) => run(options, async (out) => (await import('./commands/logs.ts')).logs(name, options, out)),
+    scale: (name, workers, options) =>
+      run(options, async (out) => (await import('./commands/scale.ts')).scale(name, workers, options, out)),
     cancel: (name, options) =>
       run(options, async (out) => (await import('./commands/cancel.ts')).cancel(name, options, out)),
     resume: (name, options) =>

@@ -47,6 +47,7 @@ export interface Handlers {
   serve(options: ServeOptions): Promise<void>;
   status(run: string | undefined, options: CommonOptions): Promise<void>;
   logs(run: string, options: LogsOptions): Promise<void>;
+  scale(run: string, workers: string, options: CommonOptions): Promise<void>;
   cancel(run: string, options: CommonOptions): Promise<void>;
   resume(run: string, options: CommonOptions): Promise<void>;
   doctor(options: CommonOptions): Promise<void>;
@@ -116,6 +117,13 @@ export function createProgram(handlers: Handlers, version: string): Command {
     .option('--task <name>', 'only this task, e.g. worker/1, or control for the functions')
     .addHelpText('after', examples(['cuttlefish logs digits', 'cuttlefish logs digits --follow --task worker/1']))
     .action((run, options) => handlers.logs(run, options));
+
+  command(program, 'scale')
+    .description('change the number of workers of a run while it trains; the result stays the same')
+    .argument('<run>', 'run id, the beginning of one, or the name in the config')
+    .argument('<workers>', 'number of workers, or MIN:MAX, within what the run was planned for', workers)
+    .addHelpText('after', examples(['cuttlefish scale digits 4', 'cuttlefish scale digits 2:8 --json']))
+    .action((run, wanted, options) => handlers.scale(run, wanted, options));
 
   command(program, 'cancel')
     .description('end a run: its tasks stop, its newest checkpoint is kept')

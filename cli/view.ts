@@ -69,7 +69,7 @@ export function renderBlock(view: RunView, columns: number, lastEvents = 5): str
         `  loss ${formatMetric(progress?.loss)}`,
         `accuracy ${formatMetric(last?.accuracy ?? progress?.accuracy)}`,
         `${formatCount(progress?.samplesPerSecond ?? 0)} samples/s`,
-        `${progress?.worldSize ?? 0} of ${plan.cluster.worker.max} workers`,
+        `${progress?.worldSize ?? 0} of ${run?.workers?.max ?? plan.cluster.worker.max} workers`,
       ]),
     );
   }

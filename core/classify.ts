@@ -40,6 +40,7 @@ export const stopReasons = {
   ended: 'cuttlefish: the run has ended',
   dropped: 'cuttlefish: it has left its gang',
   silent: 'cuttlefish: silent, no sign of progress for a whole heartbeat',
+  surplus: 'cuttlefish: surplus, fewer workers are wanted',
   late: 'cuttlefish: late, not running within the start deadline',
 } as const;
 export const isOurs = (reason: string): boolean => reason.startsWith('cuttlefish:');

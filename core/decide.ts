@@ -14,14 +14,16 @@
  *
  * Invariants
  *  X1  Same observation, same decision. Times are arguments; nothing is remembered here.
- *  X2  Every loop ends: recoveries bound crashes, launches bound everything that is started, turns bound the rest (P6).
+ *  X2  Every loop ends: recoveries bound what crashes (core/incidents.ts), launches bound everything that is started, turns bound the rest (P6).
  *  X3  `why` changes only when the situation does, so that logging it on change gives a readable history.
  */
 import { classifyStop, isPermanentRefusal, stopReasons } from './classify.ts';
 import { budgetDeadline, capacityDeadline, graceEnd, leaveGraceMs, nearest, type TaskStop } from './deadlines.ts';
 import { describeFailure, type Failure } from './failure.ts';
+import { incidentsOf } from './incidents.ts';
 import {
   belowMin,
+  instancesWanted,
   isLive,
   liveOf,
   missingTasks,
@@ -29,11 +31,13 @@ import {
   pauseSeconds,
   type Rung,
   rolePlan,
+  surplusWorkers,
   total,
 } from './launching.ts';
 import { failureOf, lastCause, lossesOf, type Observation, taskLabel } from './observation.ts';
 import { roles } from './plan.ts';
 import type { TaskRow } from './run.ts';
+import { wantedSinceMs } from './wanted.ts';
 import type { Action } from './workflow.ts';
 
 export type { Observation, TaskStop };
@@ -45,7 +49,7 @@ export interface Decision {
   readonly cause?: Failure;
   /** Tasks to be stopped, whatever the action. */
   readonly stop: readonly TaskStop[];
-  /** Losses spent of the recovery budget, as derived from the tasks. */
+  /** Incidents spent of the recovery budget, as derived from the tasks. */
   readonly recoveries: number;
   readonly waitSeconds: number;
   /** Instant of the nearest deadline that nothing else would wake us for. */
@@ -54,9 +58,10 @@ export interface Decision {
 
 export function decide(seen: Observation): Decision {
   const stop = toStop(seen);
-  const tasks = afterStops(seen.tasks, stop);
+  const tasks = afterStops(seen.tasks, stop, seen.nowMs);
   const lost = lossesOf(tasks);
-  const base = { stop, recoveries: lost.length, waitSeconds: 0 };
+  const recoveries = incidentsOf(lost, seen.plan.timing, seen.nowMs).length;
+  const base = { stop, recoveries, waitSeconds: 0 };
   const fail = (cause: Failure, why = describeFailure(cause)): Decision => ({ ...base, action: 'fail', why, cause });
 
   const { run, plan, outcome } = seen;
@@ -76,11 +81,11 @@ export function decide(seen: Observation): Decision {
   const hopeless = hopelessLoss(seen, tasks, lost);
   if (hopeless !== undefined) return fail(hopeless);
   const last = lastCause(tasks, seen.launches);
-  if (lost.length > plan.recovery.maxRecoveries) {
-    return fail(exhausted('recoveries', lost.length, plan.recovery.maxRecoveries, last));
+  if (recoveries > plan.recovery.maxRecoveries) {
+    return fail(exhausted('recoveries', recoveries, plan.recovery.maxRecoveries, last));
   }
 
-  const missing = missingTasks(plan, tasks, seen.launches);
+  const missing = missingTasks(plan, tasks, wantedSinceMs(run));
   const rung = nextRung(plan.cluster.ladder, seen.launches, tasks);
   const below = belowMin(plan, tasks);
   const deadline = capacityDeadline(seen, tasks, rung);
@@ -88,10 +93,13 @@ export function decide(seen: Observation): Decision {
   const wakeAtMs = nearest(deadline?.atMs, budgetDeadline(seen), graceEnd(tasks, stop, seen.nowMs));
   const calm = { ...base, ...(wakeAtMs === undefined ? {} : { wakeAtMs }) };
 
-  if (total(missing) === 0) return { ...calm, action: 'continue', why: situation(seen, tasks) };
-  if (isTrainedOut(seen, tasks)) {
+  if (total(missing) > 0 && isTrainedOut(seen, tasks)) {
     return { ...calm, action: 'continue', why: 'the last step is done, the leader is finishing' };
   }
+  if (total(missing) === 0 && claimsOther(seen, rung)) {
+    return { ...calm, action: 'scale', why: `claim instances for ${plan.cluster.worker.max} worker(s)` };
+  }
+  if (total(missing) === 0) return { ...calm, action: 'continue', why: situation(seen, tasks) };
   if (run.launches >= plan.recovery.maxLaunches) {
     if (below > 0) return fail(exhausted('launches', run.launches, plan.recovery.maxLaunches, last));
     return { ...calm, action: 'continue', why: 'no launches are left; the run goes on with the tasks it has' };
@@ -135,14 +143,16 @@ function toStop({ tasks, members, plan, silent, progress, beat, nowMs }: Observa
       stops.push({ taskId, reason: stopReasons.silent });
     }
   }
-  return stops;
+  const left = afterStops(tasks, stops, nowMs);
+  return [...stops, ...surplusWorkers(plan, left).map(({ taskId }) => ({ taskId, reason: stopReasons.surplus }))];
 }
 
-function afterStops(tasks: readonly TaskRow[], stops: readonly TaskStop[]): TaskRow[] {
+function afterStops(tasks: readonly TaskRow[], stops: readonly TaskStop[], nowMs: number): TaskRow[] {
   const reasons = new Map(stops.map((stop) => [stop.taskId, stop.reason]));
   return tasks.map((task) => {
     const reason = reasons.get(task.taskId);
-    return reason === undefined ? task : { ...task, state: 'stopping', stop: { code: 'UserInitiated', reason } };
+    if (reason === undefined) return task;
+    return { stoppedAtMs: nowMs, ...task, state: 'stopping', stop: { code: 'UserInitiated', reason } };
   });
 }
 
@@ -193,13 +203,19 @@ function growPauseMs({ shortOnLast }: Rung): number {
   return Math.min(600_000, 30_000 * 2 ** Math.min(shortOnLast - 1, 5));
 }
 
-function launchOrScale({ claim }: Observation, { kind, short }: Rung): 'launch' | 'scale' {
+/** More or fewer instances are claimed than are wanted now. */
+function claimsOther({ claim, plan }: Observation, { kind }: Rung): boolean {
+  return claim !== undefined && claim.kind === kind && claim.instances !== instancesWanted(plan);
+}
+
+function launchOrScale(seen: Observation, rung: Rung): 'launch' | 'scale' {
+  const { kind, short } = rung;
   if (kind !== 'ec2' && kind !== 'ec2-spot') return 'launch';
-  return claim?.kind !== kind || short > 0 ? 'scale' : 'launch';
+  return seen.claim?.kind !== kind || short > 0 || claimsOther(seen, rung) ? 'scale' : 'launch';
 }
 
 function launchReason(
-  { gang, launches }: Observation,
+  { gang, launches, run }: Observation,
   missing: ReturnType<typeof missingTasks>,
   tasks: readonly TaskRow[],
 ): string {
@@ -213,6 +229,11 @@ function launchReason(
     .filter((task) => task.stop !== undefined)
     .sort((a, b) => (a.stoppedAtMs ?? Number.MAX_SAFE_INTEGER) - (b.stoppedAtMs ?? Number.MAX_SAFE_INTEGER))
     .at(-1);
+  const asked = run.workers;
+  if (asked !== undefined && asked.atMs >= (newest?.stoppedAtMs ?? 0)) {
+    return `start ${what}: ${asked.by} asked for ${asked.max} workers`;
+  }
+  if (newest?.stop?.reason === stopReasons.surplus) return `start ${what}`;
   const left = newest !== undefined && failureOf(newest) === undefined;
   const because = left ? `${taskLabel(newest)} has left` : lastCause(tasks, launches);
   return because === undefined ? `${verb} ${what}` : `${verb} ${what}: ${because}`;

@@ -14,6 +14,7 @@ export const eventNames = [
   'run.failed',
   'run.cancelled',
   'run.resumed',
+  'run.scaled',
   'run.released',
   // executions of the state machine, told by the embedded world
   'workflow.resumed',

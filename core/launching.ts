@@ -7,10 +7,12 @@
  *  A2  A round is short when RunTask refused part of it or when one of its tasks never came to run. Each short round in a
  *      row goes one rung down the ladder; a full round goes back to the first rung.
  *  A3  The pause grows with short rounds on the last rung, and with tasks that end at once, and is bounded.
+ *  A4  Under `shrink` every task that went lowers what is wanted by one, down to the minimum; what never came to run, or
+ *      was stopped because fewer were wanted, does not.
  */
-import { classifyStop } from './classify.ts';
+import { classifyStop, stopReasons } from './classify.ts';
 import { type LaunchKind, type Role, type RolePlan, type RunPlan, roles } from './plan.ts';
-import type { LaunchRow, TaskRow } from './run.ts';
+import { type LaunchRow, parseSlot, type TaskRow } from './run.ts';
 
 export const batchLimit = 10;
 /** A task that ends sooner than this after it ran has done nothing useful. */
@@ -29,16 +31,42 @@ export function rolePlan(plan: RunPlan, role: Role): RolePlan {
   return role === 'worker' ? plan.cluster.worker : plan.cluster.parameterServer;
 }
 
+/** On EC2 every task has an instance to itself. */
+export function instancesWanted({ cluster }: RunPlan): number {
+  return cluster.worker.max + cluster.parameterServer.max;
+}
+
 export type Missing = { readonly [R in Role]: number };
 
-/** How many of each role to start now. Under `shrink` a lost task is replaced only when too few are left. */
-export function missingTasks(plan: RunPlan, tasks: readonly TaskRow[], launches: readonly LaunchRow[]): Missing {
+/** How many of each role to start now. `plan` is what is wanted now, since `sinceMs` (core/wanted.ts). */
+export function missingTasks(plan: RunPlan, tasks: readonly TaskRow[], sinceMs: number): Missing {
   const missing = (role: Role): number => {
     const { min, max, onLoss } = rolePlan(plan, role);
-    const target = launches.length === 0 || onLoss === 'replace' ? max : min;
+    const target = onLoss === 'shrink' ? Math.max(min, max - goneOf(tasks, role, sinceMs)) : max;
     return Math.max(0, target - liveOf(tasks, role));
   };
   return { worker: missing('worker'), 'parameter-server': missing('parameter-server') };
+}
+
+/** A4. */
+function goneOf(tasks: readonly TaskRow[], role: Role, sinceMs: number): number {
+  return tasks.filter(
+    (task) =>
+      task.role === role &&
+      !isLive(task) &&
+      task.startedAtMs !== undefined &&
+      (task.stoppedAtMs ?? Number.MAX_SAFE_INTEGER) >= sinceMs &&
+      task.stop?.reason !== stopReasons.surplus,
+  ).length;
+}
+
+/** Workers beyond what is wanted: those that have not come up yet first, then the highest slots. */
+export function surplusWorkers(plan: RunPlan, tasks: readonly TaskRow[]): readonly TaskRow[] {
+  const live = tasks.filter((task) => task.role === 'worker' && isLive(task));
+  const rank = ({ slot }: TaskRow): number => (slot === undefined ? Number.MAX_SAFE_INTEGER : parseSlot(slot).index);
+  return live
+    .sort((a, b) => rank(b) - rank(a) || b.launchedAtMs - a.launchedAtMs)
+    .slice(0, Math.max(0, live.length - plan.cluster.worker.max));
 }
 
 export function total(missing: Missing): number {

@@ -7,6 +7,7 @@ import type { ClaimRow, GangRow, LaunchRow, MemberRow, OutcomeRow, ProgressRow, 
 /** Tasks, launches and gang are those of this attempt of the run. */
 export interface Observation {
   readonly run: RunRow;
+  /** With the workers that are wanted now (core/wanted.ts). */
   readonly plan: RunPlan;
   readonly gang?: GangRow;
   readonly progress?: ProgressRow;

@@ -230,7 +230,9 @@ export interface CheckpointPlan {
 }
 
 export interface RecoveryPlan {
+  /** Incidents: tasks that are lost together count once (core/incidents.ts). */
   readonly maxRecoveries: number;
+  /** Rounds of launches, the first one included. */
   readonly maxLaunches: number;
 }
 

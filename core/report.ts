@@ -6,7 +6,9 @@
  *  RP1 Pure: the same rows give the same bytes, so writing them again changes nothing.
  *  RP2 A run that failed or was cancelled has a result too, with as much as is known.
  */
+import { classifyStop, stopReasons } from './classify.ts';
 import { describeFailure, type Failure } from './failure.ts';
+import { incidentsOf } from './incidents.ts';
 import type { RunPlan } from './plan.ts';
 import type {
   CheckpointIndex,
@@ -68,16 +70,19 @@ export function composeResult(status: RunResult['status'], rows: RunRows, failur
 }
 
 /**
- * Losses of this attempt that the run went on after, interruptions and members that left included: tasks that were lost,
- * or, where that is more, tasks that were started in the place of others.
+ * What this attempt of the run has recovered from: tasks that were lost, interrupted, dropped by their gang, or left and
+ * were replaced. Those that went together count once. Workers that left because fewer were wanted are no loss.
  */
-function recoveriesOf({ run, plan, tasks }: RunRows): number {
+function recoveriesOf({ run, plan, tasks, endedAtMs }: RunRows): number {
+  if (plan === undefined) return 0;
   const own = tasks.filter((task) => task.launchedAtMs >= (run.startedAtMs ?? run.submittedAtMs));
-  const lost = own.filter((task) => task.failure?.kind === 'TaskLost').length;
-  if (plan === undefined) return lost;
-  const { worker, parameterServer } = plan.cluster;
-  const ran = own.filter((task) => task.startedAtMs !== undefined).length;
-  return Math.max(lost, ran - worker.max - parameterServer.max);
+  const gone = own.filter((task) => {
+    if (task.failure?.kind === 'TaskLost' || task.stop?.reason === stopReasons.dropped) return true;
+    const { stoppedAtMs } = task;
+    if (stoppedAtMs === undefined || task.stop === undefined || classifyStop(task.stop) !== 'left') return false;
+    return own.some((other) => other.role === task.role && other.launchedAtMs >= stoppedAtMs);
+  });
+  return incidentsOf(gone, plan.timing, endedAtMs).length;
 }
 
 function goodput({ outcome, progress, run, endedAtMs }: RunRows): number {

@@ -134,12 +134,21 @@ export interface RunRow {
   /** Where the config came from when it was an object, so that a refusal can be written beside it. */
   readonly configUri?: string;
   readonly cancelRequestedBy?: string;
+  /** What `scale` asked for last; absent: what the plan says. Always within the plan's own bounds. */
+  readonly workers?: WorkersWanted;
   readonly failure?: Failure;
-  /** Spent so far, against RecoveryPlan. */
+  /** Spent so far, against RecoveryPlan: incidents (core/incidents.ts), and rounds of launches. */
   readonly recoveries: number;
   readonly launches: number;
   /** The last decision and its reason, so that a reason is logged once, when it changes. */
   readonly decision?: { readonly action: string; readonly why: string };
+}
+
+export interface WorkersWanted {
+  readonly min: number;
+  readonly max: number;
+  readonly by: string;
+  readonly atMs: number;
 }
 
 export interface LaunchRow {
@@ -172,8 +181,6 @@ export interface TaskRow {
   readonly stop?: { readonly code: string; readonly exitCode?: number; readonly reason: string };
   /** The classified failure; absent when it ended well or was stopped by us. */
   readonly failure?: Failure;
-  /** Decide has counted this loss against the recovery budget. */
-  readonly counted?: boolean;
 }
 
 /** A task that is up, and how to reach it. The slot is free again when the row says `gone`. */
@@ -359,6 +366,7 @@ export interface RunResult {
   readonly steps: number;
   readonly metrics: { readonly accuracy?: number; readonly loss?: number };
   readonly weightsDigest?: string;
+  /** Incidents that the run went on after, interruptions included; tasks that went together count once. */
   readonly recoveries: number;
   readonly lostSteps: number;
   readonly generations: number;

@@ -25,6 +25,7 @@ import {
   prefixes,
   type TaskRow,
 } from '../core/run.ts';
+import { wantedPlan } from '../core/wanted.ts';
 import type { DecideInput, DecideOutput } from '../core/workflow.ts';
 import { reconcile } from './observe-task.ts';
 import { attemptRows, changeRun, isEnded, readPlan, readRun, value, values } from './rows.ts';
@@ -50,7 +51,8 @@ export async function decide(input: DecideInput, cloud: Cloud): Promise<DecideOu
 }
 
 async function observe({ runId, turn, beat, silent }: DecideInput, cloud: Cloud): Promise<Observation> {
-  const [run, plan] = await Promise.all([readRun(cloud, runId), readPlan(cloud, runId)]);
+  const run = await readRun(cloud, runId);
+  const plan = wantedPlan(await readPlan(cloud, runId), run);
   if (isEnded(run)) {
     throw new CuttlefishError({ kind: 'Conflict', message: `run "${runId}" has already ended: it is ${run.phase}` });
   }

@@ -14,14 +14,17 @@ import { updateRow } from '../cloud/update.ts';
 import { batches, missingTasks, nextRung, rolePlan, total } from '../core/launching.ts';
 import { type Role, type RunPlan, roles } from '../core/plan.ts';
 import { keys, type LaunchRow, prefixes, type TaskRow } from '../core/run.ts';
+import { wantedPlan, wantedSinceMs } from '../core/wanted.ts';
 import type { LaunchOutput, RunRef } from '../core/workflow.ts';
 import { attemptRows, changeRun, readPlan, readRun, values } from './rows.ts';
 
 export async function launch({ runId }: RunRef, cloud: Cloud): Promise<LaunchOutput> {
-  const [run, plan] = await Promise.all([readRun(cloud, runId), readPlan(cloud, runId)]);
+  const run = await readRun(cloud, runId);
+  const plan = wantedPlan(await readPlan(cloud, runId), run);
+  const sinceMs = wantedSinceMs(run);
   let started = await finishIntents(runId, plan, cloud);
   const { tasks, launches } = await attemptRows(cloud, run);
-  const missing = missingTasks(plan, tasks, launches);
+  const missing = missingTasks(plan, tasks, sinceMs);
   if (total(missing) > 0) {
     const all = await values<LaunchRow>(cloud, runId, prefixes.launch);
     const round = Math.max(-1, ...all.map((row) => row.round)) + 1;
@@ -53,7 +56,7 @@ export async function launch({ runId }: RunRef, cloud: Cloud): Promise<LaunchOut
     started += await finishIntents(runId, plan, cloud);
   }
   const after = await attemptRows(cloud, run);
-  return { runId, launched: started, missing: total(missingTasks(plan, after.tasks, after.launches)) };
+  return { runId, launched: started, missing: total(missingTasks(plan, after.tasks, sinceMs)) };
 }
 
 function clientToken(runId: string, n: number, role: Role): string {

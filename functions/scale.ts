@@ -10,9 +10,10 @@ import { record } from '../cloud/journal.ts';
 import type { Cloud } from '../cloud/ports.ts';
 import { updateRow } from '../cloud/update.ts';
 import { CuttlefishError } from '../core/failure.ts';
-import { nextRung } from '../core/launching.ts';
+import { instancesWanted, nextRung } from '../core/launching.ts';
 import type { LaunchKind } from '../core/plan.ts';
 import { type ClaimRow, clusterKeys, clusterPartition, clusterPrefixes } from '../core/run.ts';
+import { wantedPlan } from '../core/wanted.ts';
 import type { RunRef } from '../core/workflow.ts';
 import { attemptRows, readPlan, readRun, value, values } from './rows.ts';
 
@@ -22,13 +23,14 @@ export interface ScaleOutput extends RunRef {
 }
 
 export async function scale({ runId }: RunRef, cloud: Cloud): Promise<ScaleOutput> {
-  const [run, plan] = await Promise.all([readRun(cloud, runId), readPlan(cloud, runId)]);
+  const run = await readRun(cloud, runId);
+  const plan = wantedPlan(await readPlan(cloud, runId), run);
   const { tasks, launches } = await attemptRows(cloud, run);
   const { kind } = nextRung(plan.cluster.ladder, launches, tasks);
   if (kind !== 'ec2' && kind !== 'ec2-spot') return { runId, claimed: 0, inService: 0 };
 
   const { worker, parameterServer } = plan.cluster;
-  const instances = worker.max + parameterServer.max;
+  const instances = instancesWanted(plan);
   const key = clusterKeys.claim(runId);
   const before = await value<ClaimRow>(cloud, clusterPartition, key);
   const claim: ClaimRow = { runId, kind, instances };

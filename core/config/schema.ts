@@ -96,7 +96,7 @@ const checkpoint = z
 
 const recovery = z
   .strictObject({
-    maxRecoveries: whole(0, 1000, 'Losses of tasks that are recovered from, before the run fails.').default(10),
+    maxRecoveries: whole(0, 1000, 'Losses that are recovered from, before the run fails; tasks that are lost together count once.').default(10),
     maxLaunches: whole(1, 1000, 'Launches of tasks, before the run fails.').default(30),
     onWorkerLoss: oneOf(
       ['replace', 'shrink', 'fail'],

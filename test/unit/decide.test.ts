@@ -352,7 +352,8 @@ describe('silence', () => {
 
   test('without progress for a whole heartbeat: the tasks hang, they are stopped and replaced', () => {
     const decision = decide(seen({ silent: true, nowMs }));
-    expect(decision).toMatchObject({ action: 'launch', recoveries: 2 });
+    // They hang together: one incident.
+    expect(decision).toMatchObject({ action: 'launch', recoveries: 1 });
     expect(decision.stop).toEqual(['a', 'b'].map((taskId) => ({ taskId, reason: stopReasons.silent })));
     expect(decision.why).toContain('replace 2 workers');
   });

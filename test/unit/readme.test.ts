@@ -18,7 +18,10 @@ const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as
 
 const idle = async () => undefined;
 const handlers = Object.fromEntries(
-  ['train', 'validate', 'plan', 'serve', 'status', 'logs', 'cancel', 'resume', 'doctor'].map((name) => [name, idle]),
+  ['train', 'validate', 'plan', 'serve', 'status', 'logs', 'scale', 'cancel', 'resume', 'doctor'].map((name) => [
+    name,
+    idle,
+  ]),
 ) as unknown as Handlers;
 
 function program(): Command {
@@ -145,7 +148,7 @@ function cuttlefishCommands(text: string): string[][] {
 
 /** `<run>` and `[run]` stand for an argument. */
 function placeholder(word: string): string {
-  return /^[<[].*[>\]]$/.test(word) ? 'something' : word;
+  return /^[<[].*[>\]]$/.test(word) ? (word === '<workers>' ? '2' : 'something') : word;
 }
 
 function headings(text: string): string[] {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { stopReasons } from '../../core/classify.ts';
 import { composeResult, eventLines, metricsLines, type RunRows } from '../../core/report.ts';
 import { reportHtml } from '../../core/report-page.ts';
 import type { EpochRow, EventRow, OutcomeRow, ProgressRow, RunRow, TaskRow } from '../../core/run.ts';
@@ -99,14 +100,35 @@ describe('composeResult', () => {
     });
   });
 
-  test('counts members that left and were replaced as recoveries, short launches not', () => {
-    const ran = (taskId: string): TaskRow => ({ ...lost, taskId, startedAtMs: 1500, failure: undefined as never });
+  test('counts what was lost, dropped, or left and was replaced; what went together once; what was surplus not', () => {
+    const { failure: _, ...well } = lost;
+    const ran = (taskId: string, change: Partial<TaskRow> = {}): TaskRow => ({
+      ...well,
+      taskId,
+      startedAtMs: 1500,
+      stoppedAtMs: 8000,
+      stop: { code: 'EssentialContainerExited', reason: 'exited', exitCode: 0 },
+      ...change,
+    });
     const plan = testPlan({ workers: { min: 1, max: 2 } });
     const recoveries = (tasks: readonly TaskRow[]) =>
       composeResult('succeeded', { ...rows, outcome, plan, tasks }).recoveries;
     expect(recoveries([ran('a')])).toBe(0);
-    expect(recoveries([ran('a'), ran('b'), ran('c'), ran('d')])).toBe(2);
+    const left = ran('b', { stoppedAtMs: 3000 });
+    expect(recoveries([ran('a'), left])).toBe(0);
+    expect(recoveries([ran('a'), left, ran('c', { launchedAtMs: 3050 })])).toBe(1);
+    const later = ran('d', { launchedAtMs: 3050, stoppedAtMs: 6000 });
+    expect(recoveries([ran('a'), left, later, ran('e', { launchedAtMs: 6100 })])).toBe(2);
+    const stopped = (reason: string) => ran('f', { stoppedAtMs: 3000, stop: { code: 'UserInitiated', reason } });
+    expect(recoveries([ran('a'), stopped(stopReasons.dropped)])).toBe(1);
+    expect(recoveries([ran('a'), stopped(stopReasons.surplus), ran('c', { launchedAtMs: 3050 })])).toBe(0);
     expect(recoveries([ran('a'), lost])).toBe(1);
+    expect(
+      recoveries([
+        { ...lost, taskId: 'a', stoppedAtMs: 4000 },
+        { ...lost, stoppedAtMs: 4001 },
+      ]),
+    ).toBe(1);
     // Of the attempt before, when the run was resumed.
     expect(recoveries([ran('a'), { ...lost, launchedAtMs: 10 }])).toBe(0);
   });
