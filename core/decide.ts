@@ -104,7 +104,8 @@ export function decide(seen: Observation): Decision {
     if (below > 0) return fail(exhausted('launches', run.launches, plan.recovery.maxLaunches, last));
     return { ...calm, action: 'continue', why: 'no launches are left; the run goes on with the tasks it has' };
   }
-  const waitSeconds = pauseSeconds(rung, tasks);
+  // No deadline is slept through.
+  const waitSeconds = Math.min(pauseSeconds(rung, tasks), Math.ceil(((wakeAtMs ?? Infinity) - seen.nowMs) / 1000));
   if (below === 0 && rung.shortOnLast > 0) {
     // Enough to go on: ask again for the rest later, at a turn that comes anyway, instead of holding the run up.
     const lastAtMs = Math.max(...seen.launches.map((launch) => launch.atMs));

@@ -2,6 +2,7 @@
  * The folder that holds the embedded world, `.cuttlefish/`: its layout and the check that this version made it.
  *
  *   VERSION      {"layout": 1}
+ *   capacity.json  how much room there is, when a person says so (capacity.ts)
  *   bucket/      objects, under their keys
  *   table/       rows, see table.ts
  *   executions/  journals of the state machine
@@ -19,6 +20,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { CuttlefishError } from '../../core/failure.ts';
+import { capacityFile } from './capacity.ts';
 import { attempt, publish } from './files.ts';
 
 export const layout = 1;
@@ -62,9 +64,9 @@ function readVersion(path: string): unknown {
   }
 }
 
-/** S2. The folders that a user may make before the first run, to drop a config in, are no sign of another owner. */
+/** S2. What a user may make before the first run, to drop a config in or to limit it, is no sign of another owner. */
 function refuseForeign(root: string): void {
-  const known: readonly string[] = folders;
+  const known: readonly string[] = [...folders, capacityFile];
   const foreign = readdirSync(root).filter((name) => !known.includes(name) && name !== 'VERSION');
   if (foreign.length === 0) return;
   throw conflict(

@@ -14,20 +14,13 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
 import { CuttlefishError } from '../../core/failure.ts';
-import type { LaunchKind } from '../../core/plan.ts';
 import type { Clock, Ids, LaunchOutcome, LaunchRequest, TaskRunner } from '../ports.ts';
+import { type Capacity, narrower, readCapacity } from './capacity.ts';
 import type { Bus } from './events.ts';
 import { isRunning, ownIdentity, signal, startOf, waitForEnd } from './processes.ts';
 import type { StateFolder } from './state-folder.ts';
 import { runningEvent, stoppedEvent } from './task-events.ts';
 import { createTaskRecords, hostGone, neverStarted, type StopRequest, type TaskRecord } from './task-records.ts';
-
-export interface Capacity {
-  /** Tasks that may run at the same time. */
-  readonly maxTasks?: number;
-  /** The same for one launch kind, e.g. `{'fargate-spot': 0}`. */
-  readonly kinds?: Readonly<Partial<Record<LaunchKind, number>>>;
-}
 
 export interface TasksOptions {
   readonly state: StateFolder;
@@ -150,7 +143,8 @@ export function createTasks(options: TasksOptions): EmbeddedTasks {
     const refused = Math.min(refusals, request.count);
     refusals -= refused;
     const ofKind = [...children.values()].filter((child) => child.task.kind === request.kind).length;
-    const { maxTasks = Number.POSITIVE_INFINITY, kinds = {} } = options.capacity ?? {};
+    const capacity = narrower(options.capacity ?? {}, readCapacity(state.root));
+    const { maxTasks = Number.POSITIVE_INFINITY, kinds = {} } = capacity;
     const free = Math.min(maxTasks - children.size, (kinds[request.kind] ?? Number.POSITIVE_INFINITY) - ofKind);
     const why = request.kind.startsWith('ec2')
       ? 'RESOURCE:MEMORY'

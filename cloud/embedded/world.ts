@@ -5,6 +5,7 @@
  */
 import type { LaunchKind } from '../../core/plan.ts';
 import type { Cloud, Log } from '../ports.ts';
+import type { Capacity } from './capacity.ts';
 import { systemClock } from './clock.ts';
 import { createDatasets } from './datasets.ts';
 import { type Bus, createBus } from './events.ts';
@@ -15,7 +16,7 @@ import { createObjects } from './objects.ts';
 import { createScaling } from './scaling.ts';
 import { openStateFolder, type StateFolder } from './state-folder.ts';
 import { createTable } from './table.ts';
-import { type Capacity, createTasks, type EmbeddedTasks } from './tasks.ts';
+import { createTasks, type EmbeddedTasks } from './tasks.ts';
 import { createTokenWorkflow } from './tokens.ts';
 
 export interface WorldOptions {

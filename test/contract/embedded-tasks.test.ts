@@ -1,6 +1,6 @@
 /** Embedded tasks as what they are: processes that hang, are killed, and lose their host. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { BusEvent } from '../../cloud/embedded/events.ts';
@@ -144,6 +144,36 @@ describe('an embedded task', () => {
     expect(spot.started).toEqual([]);
     expect(spot.failures[0]).toMatch(/^Capacity is unavailable at this time\./);
     expect(await launchOne(world, { kind: 'fargate', clientToken: 'fargate' })).not.toBe('');
+  });
+});
+
+describe('capacity.json of the state folder', () => {
+  it('limits what is launched from then on, and no longer once it is gone', async () => {
+    const world = await newWorld();
+    const file = join(world.stateDir, 'capacity.json');
+    writeFileSync(file, '{"maxTasks": 1}');
+    const scarce = await world.tasks.launch(launchRequest({ count: 3, kind: 'local' }));
+    expect([scarce.started.length, scarce.failures.length]).toEqual([1, 2]);
+    writeFileSync(file, '{"maxTasks": 9, "kinds": {"local": 0}}');
+    expect((await world.tasks.launch(launchRequest({ kind: 'local', clientToken: '2' }))).started).toEqual([]);
+    rmSync(file);
+    expect((await world.tasks.launch(launchRequest({ kind: 'local', clientToken: '3' }))).failures).toEqual([]);
+  });
+
+  it('that says something else is an error, not room without end', async () => {
+    const world = await newWorld();
+    for (const text of ['{"maxTasks": -1}', '{"max": 3}', '[]', '{"kinds": 3}', 'nonsense']) {
+      writeFileSync(join(world.stateDir, 'capacity.json'), text);
+      await expect(world.tasks.launch(launchRequest({ clientToken: text })), text).rejects.toThrow(/capacity\.json/);
+    }
+    expect(await world.tasks.list('run-1')).toEqual([]);
+  });
+
+  it('may be there before the folder is a state folder', async () => {
+    const stateDir = newFolder();
+    writeFileSync(join(stateDir, 'capacity.json'), '{"maxTasks": 0}');
+    const world = await newWorld({ stateDir });
+    expect((await world.tasks.launch(launchRequest({}))).started).toEqual([]);
   });
 });
 

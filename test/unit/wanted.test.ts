@@ -181,6 +181,15 @@ describe('more workers are wanted', () => {
     });
   });
 
+  test('the pause before the next launch ends at the deadline', () => {
+    const short = [0, 1, 2, 3, 4].map((n) => ({ ...launched, n, round: n, failures: n === 0 ? [] : ['no capacity'] }));
+    const changes = { tasks: [lost(0, 50_000)], launches: short };
+    const wait = (holdDeadlineMs: number) =>
+      decide(seen({ ...changes, nowMs: startMs + 60_000 }, { ...four, cluster: { holdDeadlineMs } })).waitSeconds;
+    expect(wait(60_000)).toBe(8);
+    expect(wait(12_500)).toBe(3);
+  });
+
   test('on EC2 the claim follows, up and down', () => {
     const base = testPlan({ ...four, cluster: { ladder: ['ec2'], launch: 'ec2' } });
     const claim = { runId: 'test-1', kind: 'ec2' as const, instances: 4 };
