@@ -12,6 +12,8 @@ export class Meter {
   /** Time of steps that counted, from the moment their computation began (again) until they were applied. */
   usefulMs = 0;
   state: BeatReport['state'] = 'idle';
+  /** Of the last computation. */
+  lastMs = 0;
   private readonly clock: Pick<Cloud['clock'], 'monotonic'>;
   private readonly memoryMiB: () => number;
   private windowFrom: number;
@@ -29,7 +31,8 @@ export class Meter {
   compute<T>(work: () => T): T {
     const from = this.clock.monotonic();
     const result = work();
-    this.computeMs += this.clock.monotonic() - from;
+    this.lastMs = this.clock.monotonic() - from;
+    this.computeMs += this.lastMs;
     return result;
   }
 

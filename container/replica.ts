@@ -13,13 +13,16 @@ import { type EpochSums, noSums } from '../core/gang/messages.ts';
 import { TreeSum } from '../core/gang/tree-sum.ts';
 import type { RunPlan } from '../core/plan.ts';
 import { learningRateAt } from '../core/schedule.ts';
-import { type Range, rootLevel, shardRange } from '../core/shards.ts';
+import { cover, type Range, rootLevel, shardRange, type TreeNode } from '../core/shards.ts';
 import type { Dataset, SampleSet } from './data/port.ts';
-import type { Batch, Engine, Evaluation } from './engine/port.ts';
+import { type Engine, type Evaluation, type KeyedBatch, mostShards } from './engine/port.ts';
 import type { Meter } from './meter.ts';
 
 /** Samples that are evaluated between two looks at the event loop. */
 const evaluationChunk = 500;
+
+/** How long computing may keep everything else from happening. */
+const breathMs = 50;
 
 export class Replica {
   sums: EpochSums = noSums;
@@ -28,6 +31,8 @@ export class Replica {
   readonly engine: Engine;
   private readonly plan: RunPlan;
   private readonly data: Dataset;
+  /** How long a shard took the last time. */
+  private shardMs = breathMs;
   private order: { epoch: number; at: (position: number) => number } | undefined;
 
   constructor(plan: RunPlan, engine: Engine, data: Dataset) {
@@ -46,12 +51,13 @@ export class Replica {
     const { training } = this.plan;
     const tree = new TreeSum(training.shards);
     let whole: Float32Array | undefined;
-    for (let shard = shards.from; shard < shards.to; shard += 1) {
+    for (const node of this.portions(shards)) {
       const vector = new Float32Array(this.engine.layout.contributionLength);
       whole = meter.compute(() => {
-        this.engine.contribution(this.batch(step, shard), { step, shard }, vector);
-        return tree.add({ level: 0, index: shard }, vector);
+        this.compute(step, node, vector);
+        return tree.add(node, vector);
       });
+      this.shardMs = meter.lastMs / 2 ** node.level;
       // The loop must breathe: heartbeats, and news that make the rest of this step pointless.
       await new Promise(setImmediate);
       if (calledOff()) return undefined;
@@ -59,6 +65,25 @@ export class Replica {
     return whole === undefined
       ? tree.rest()
       : [{ node: { level: rootLevel(training.shards), index: 0 }, vector: whole }];
+  }
+
+  /** The nodes of the tree that cover the shards, as large as the engine takes at once and as time allows. */
+  private portions(shards: Range): TreeNode[] {
+    const inTime = Math.floor(Math.log2(Math.max(1, breathMs / this.shardMs)));
+    const most = this.engine.contributions === undefined ? 0 : Math.min(inTime, Math.log2(mostShards));
+    return cover(shards).flatMap(({ level, index }) => {
+      if (level <= most) return [{ level, index }];
+      const parts = 2 ** (level - most);
+      return Array.from({ length: parts }, (_, i) => ({ level: most, index: index * parts + i }));
+    });
+  }
+
+  private compute(step: number, { level, index }: TreeNode, out: Float32Array): void {
+    const from = index * 2 ** level;
+    const parts = this.shards(step, { from, to: from + 2 ** level });
+    if (this.engine.contributions === undefined) {
+      for (const { batch, key } of parts) this.engine.contribution(batch, key, out);
+    } else this.engine.contributions(parts, out);
   }
 
   /** One update. Answers the mean loss of the step. */
@@ -119,19 +144,30 @@ export class Replica {
 
   /** The first layer with a value that is not finite, looked for with the samples of this step. */
   findNonFinite(step: number): string | undefined {
-    return this.engine.findNonFinite(this.batch(step, 0));
+    return this.engine.findNonFinite(this.shards(step, { from: 0, to: 1 })[0]!.batch);
   }
 
-  private batch(step: number, shard: number): Batch {
+  /** The samples of consecutive shards; valid until the next call, because a sample set has one buffer. */
+  private shards(step: number, { from, to }: Range): KeyedBatch[] {
     const { training, seed } = this.plan;
     const { train } = this.data;
     const epoch = Math.floor(step / training.stepsPerEpoch);
     if (this.order?.epoch !== epoch) this.order = { epoch, at: permute(seed, epoch, train.size) };
     const first = (step % training.stepsPerEpoch) * training.batchSize;
     const size = Math.min(training.batchSize, train.size - first);
-    const { from, to } = shardRange(size, training.shards, shard);
+    const rangeOf = (shard: number): Range => shardRange(size, training.shards, shard);
+    const begin = rangeOf(from).from;
     const { at } = this.order;
-    const indices = Int32Array.from({ length: to - from }, (_, i) => at(first + from + i));
-    return train.gather(indices, 0, indices.length);
+    const indices = Int32Array.from({ length: rangeOf(to - 1).to - begin }, (_, i) => at(first + begin + i));
+    const all = train.gather(indices, 0, indices.length);
+    const { featureLength, targetLength } = train;
+    return Array.from({ length: to - from }, (_, i) => {
+      const shard = from + i;
+      const range = rangeOf(shard);
+      const cut = (values: Float32Array, length: number): Float32Array =>
+        values.subarray((range.from - begin) * length, (range.to - begin) * length);
+      const batch = { features: cut(all.features, featureLength), targets: cut(all.targets, targetLength) };
+      return { batch: { size: range.to - range.from, ...batch }, key: { step, shard } };
+    });
   }
 }

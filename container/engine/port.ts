@@ -52,6 +52,9 @@ export interface KeyedBatch {
   readonly key: ShardKey;
 }
 
+/** Shards that can be computed at once: three levels of the tree. */
+export const mostShards = 8;
+
 export interface Evaluation {
   readonly samples: number;
   readonly lossSum: number;
@@ -79,8 +82,8 @@ export interface Engine {
   /** Writes layout.contributionLength values into `out`. An empty batch gives zeros. */
   contribution(batch: Batch, key: ShardKey, out: Float32Array): void;
   /**
-   * The contributions of consecutive shards that fill one node of the fixed tree, added up as the tree does: the same
-   * bits as one by one, in one pass. Absent where there is nothing to gain.
+   * The contributions of consecutive shards that fill one node of the fixed tree, at most `mostShards`, added up as the
+   * tree does: the same bits as one by one, in one pass. Absent where there is nothing to gain.
    */
   contributions?(parts: readonly KeyedBatch[], out: Float32Array): void;
   /** One optimizer step from the reduced contribution; `step` is 0-based. */

@@ -11,13 +11,22 @@
  */
 import { exportLayersModel } from '../export.ts';
 import { initialise } from '../initial.ts';
-import type { Batch, Engine, Evaluation, ExportedModel, KeyedBatch, Layout, ShardKey } from '../port.ts';
+import {
+  type Batch,
+  type Engine,
+  type Evaluation,
+  type ExportedModel,
+  type KeyedBatch,
+  type Layout,
+  mostShards,
+  type ShardKey,
+} from '../port.ts';
 import { type EngineSpec, layoutOf, shapeOf } from '../spec.ts';
 import { Bench, type Block } from './bench.ts';
 import { backward, compile, forward, type Program } from './compile.ts';
 import type { Provider } from './kernels.ts';
 import { lossKinds } from './loss-kinds.ts';
-import { mostShards, type Pass, type Shard, type Sums } from './step.ts';
+import type { Pass, Shard, Sums } from './step.ts';
 import { updater } from './update.ts';
 
 /** Values of all blocks together in one piece of an inference pass, so that they stay in the cache. */

@@ -10,9 +10,6 @@ export interface Shard extends ShardKey {
   readonly to: number;
 }
 
-/** Shards that one pass can sum up: three levels of the tree. */
-export const mostShards = 8;
-
 export interface Pass {
   readonly samples: number;
   /** The shards of a training pass in order; none in inference. */

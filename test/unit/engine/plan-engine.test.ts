@@ -1,8 +1,7 @@
 /** The promises of the plan compiler's engine that need nothing to compare with. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { mostShards } from '../../../container/engine/plan/step.ts';
-import type { KeyedBatch } from '../../../container/engine/port.ts';
+import { type KeyedBatch, mostShards } from '../../../container/engine/port.ts';
 import { TreeSum } from '../../../core/gang/tree-sum.ts';
 import { shardRange } from '../../../core/shards.ts';
 import { compiled, providers } from './plan-support.ts';
