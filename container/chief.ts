@@ -33,6 +33,16 @@ import type { Replica } from './replica.ts';
 
 type World = Pick<Cloud, 'table' | 'objects' | 'clock' | 'ids' | 'log' | 'workflow'>;
 
+export interface ChiefParts {
+  readonly cloud: World;
+  readonly plan: RunPlan;
+  readonly self: GangMember;
+  readonly replica: Replica;
+  readonly leadership: Leadership;
+  readonly meter: Meter;
+  readonly generation: () => number;
+}
+
 export class Chief {
   private readonly cloud: World;
   private readonly plan: RunPlan;
@@ -40,6 +50,8 @@ export class Chief {
   private readonly replica: Replica;
   private readonly leadership: Leadership;
   private readonly meter: Meter;
+  /** The one in force, as far as we know. */
+  private readonly generation: () => number;
   private readonly reports = new Map<TaskId, Report>();
   private saving: Promise<void> | undefined;
   private savedStep = -1;
@@ -54,14 +66,15 @@ export class Chief {
   private writing = false;
   private epochFromMs: number;
 
-  constructor(cloud: World, plan: RunPlan, self: GangMember, replica: Replica, leadership: Leadership, meter: Meter) {
-    this.cloud = cloud;
-    this.plan = plan;
-    this.self = self;
-    this.replica = replica;
-    this.leadership = leadership;
-    this.meter = meter;
-    this.epochFromMs = cloud.clock.monotonic();
+  constructor(parts: ChiefParts) {
+    this.cloud = parts.cloud;
+    this.plan = parts.plan;
+    this.self = parts.self;
+    this.replica = parts.replica;
+    this.leadership = parts.leadership;
+    this.meter = parts.meter;
+    this.generation = parts.generation;
+    this.epochFromMs = parts.cloud.clock.monotonic();
   }
 
   heard(from: TaskId, step: number, report: BeatReport): void {
@@ -92,7 +105,7 @@ export class Chief {
     const { manifest, parameters, slots } = found;
     if (manifest.engine !== this.replica.engine.name) {
       const failure = otherEngine(manifest, this.replica.engine.name);
-      await this.giveUp(failure, manifest.step, manifest.generation);
+      await this.giveUp(failure, manifest.step);
       throw new CuttlefishError(failure);
     }
     const state = new Float32Array(parameters.length + slots.length);
@@ -146,9 +159,9 @@ export class Chief {
   }
 
   /** Beside training. */
-  checkpoint(step: number, generation: number): void {
+  checkpoint(step: number): void {
     if (this.saving !== undefined || step <= this.savedStep) return;
-    const work = this.save(step, generation, this.replica.snapshot()).catch((error: unknown) => {
+    const work = this.save(step, this.replica.snapshot()).catch((error: unknown) => {
       this.cloud.log.write('warn', 'checkpoint.failed', { step, failure: toFailure(error) });
     });
     this.saving = work.finally(() => {
@@ -157,34 +170,32 @@ export class Chief {
   }
 
   /** The state as it is, waited for; nothing when the config wants no checkpoints. */
-  async saveNow(step: number, generation: number): Promise<void> {
+  async saveNow(step: number): Promise<void> {
     await this.saving;
-    if (this.plan.checkpoint.everySteps > 0 && step > this.savedStep)
-      await this.save(step, generation, this.replica.snapshot());
+    if (this.plan.checkpoint.everySteps > 0 && step > this.savedStep) await this.save(step, this.replica.snapshot());
   }
 
-  async finish(step: number, generation: number): Promise<'running' | 'published' | 'fenced'> {
+  async finish(step: number): Promise<'running' | 'published' | 'fenced'> {
     if (this.finishing) return 'running';
     this.finishing = true;
-    await this.saveNow(step, generation);
-    const { lostSteps } = this;
-    const end = { step, generation, lostSteps, usefulMs: this.totalUsefulMs() };
-    if (!(await publish(this.cloud, this.plan, this.replica, end))) return 'fenced';
-    await this.note('training.ended', { step });
-    await this.leadership.news('training has ended');
-    return 'published';
+    try {
+      await this.saveNow(step);
+      const { lostSteps, generation } = this;
+      const end = { step, generation, lostSteps, usefulMs: this.totalUsefulMs() };
+      if (!(await publish(this.cloud, this.plan, this.replica, end))) return 'fenced';
+      await this.note('training.ended', { step });
+      await this.leadership.news('training has ended');
+      return 'published';
+    } finally {
+      this.finishing = false;
+    }
   }
 
-  async giveUp(failure: Failure, step: number, generation: number): Promise<void> {
-    const { lostSteps } = this;
+  async giveUp(failure: Failure, step: number): Promise<void> {
+    const { lostSteps, generation } = this;
     const engine = this.replica.engine.name;
-    await publishFailure(this.cloud, this.plan, failure, {
-      step,
-      generation,
-      lostSteps,
-      usefulMs: this.totalUsefulMs(),
-      engine,
-    });
+    const usefulMs = this.totalUsefulMs();
+    await publishFailure(this.cloud, this.plan, failure, { step, generation, lostSteps, usefulMs, engine });
     await this.note('training.ended', { step, why: failure.kind });
     await this.leadership.news('training cannot go on');
   }
@@ -217,28 +228,34 @@ export class Chief {
     }
   }
 
-  private async save(step: number, generation: number, state: Float32Array): Promise<void> {
+  private async save(step: number, state: Float32Array): Promise<void> {
     const { engine, sums, lastSums } = this.replica;
     const boundary = step % this.plan.training.stepsPerEpoch === 0;
     const parameterLength = engine.parameters.length;
-    const saved = await saveCheckpoint(this.cloud, this.plan, {
-      parameters: state.subarray(0, parameterLength),
-      slots: state.subarray(parameterLength),
-      step,
-      epoch: Math.floor(step / this.plan.training.stepsPerEpoch),
-      generation,
-      engine: engine.name,
-      epochSums: boundary ? lastSums : sums,
-      stopState: [],
-      optimizerStep: step,
-      damaged: this.damaged,
-    });
-    if (saved.kind === 'saved') {
-      this.savedStep = Math.max(this.savedStep, step);
-      this.damaged = [];
-      await this.note('checkpoint.saved', { step, bytes: saved.bytes, durationMs: saved.durationMs });
+    for (;;) {
+      const generation = this.generation();
+      const saved = await saveCheckpoint(this.cloud, this.plan, {
+        parameters: state.subarray(0, parameterLength),
+        slots: state.subarray(parameterLength),
+        step,
+        epoch: Math.floor(step / this.plan.training.stepsPerEpoch),
+        generation,
+        engine: engine.name,
+        epochSums: boundary ? lastSums : sums,
+        stopState: [],
+        optimizerStep: step,
+        damaged: this.damaged,
+      });
+      // Somebody came or went meanwhile, and the generation in force is ours too: the same state under its number.
+      if (saved.kind === 'fenced' && this.leadership.leads && this.generation() > generation) continue;
+      if (saved.kind === 'saved') {
+        this.savedStep = Math.max(this.savedStep, step);
+        this.damaged = [];
+        await this.note('checkpoint.saved', { step, bytes: saved.bytes, durationMs: saved.durationMs });
+      }
+      if (saved.kind === 'failed') await this.note('checkpoint.failed', { step, failure: saved.failure });
+      return;
     }
-    if (saved.kind === 'failed') await this.note('checkpoint.failed', { step, failure: saved.failure });
   }
 
   private async inherit(): Promise<void> {
@@ -253,8 +270,13 @@ export class Chief {
     return Math.round((this.inherited?.usefulMs ?? 0) + this.meter.usefulMs);
   }
 
-  private note(event: Parameters<typeof record>[2], detail: Readonly<Record<string, unknown>>): Promise<void> {
-    return record(this.cloud, this.plan.runId, event, { by: this.self.slot, ...detail });
+  /** A line of history is not worth failing for. */
+  private async note(event: Parameters<typeof record>[2], detail: Readonly<Record<string, unknown>>): Promise<void> {
+    try {
+      await record(this.cloud, this.plan.runId, event, { by: this.self.slot, ...detail });
+    } catch (error) {
+      this.cloud.log.write('warn', 'task.faltered', { what: `recording ${event}`, failure: toFailure(error) });
+    }
   }
 }
 

@@ -9,6 +9,8 @@
  *      never differ.
  *  DR2 A computation that is no longer wanted (another generation, leaving) is called off between two shards.
  *  DR3 Whatever fails unexpectedly ends this task with a failure and an exit code; the others go on without it.
+ *  DR4 What training waits for is tried again when storage fails; what is only told, or is due again soon, is not worth a
+ *      task: its failure is logged.
  */
 import { record } from '../cloud/journal.ts';
 import type { Cloud } from '../cloud/ports.ts';
@@ -22,6 +24,7 @@ import type { Chaos } from './chaos.ts';
 import type { Chief } from './chief.ts';
 import type { Leadership } from './leadership.ts';
 import type { Meter } from './meter.ts';
+import { persist } from './persist.ts';
 import type { Replica } from './replica.ts';
 import type { Transport } from './wire/transport.ts';
 
@@ -34,6 +37,8 @@ export interface DriverParts {
   readonly leadership: Leadership;
   readonly chaos: Chaos;
   readonly meter: Meter;
+  /** Calls back again and again until it is told to stop; given by the composition root. */
+  readonly every: (ms: number, work: () => void) => () => void;
   /** Workers only. */
   readonly replica?: Replica;
   readonly chief?: Chief;
@@ -54,7 +59,6 @@ export class Driver {
   private ending: Ending | undefined;
   private readonly ended: Promise<Ending>;
   private resolveEnded: (ending: Ending) => void = () => undefined;
-  private timer: NodeJS.Timeout | undefined;
 
   constructor(parts: DriverParts) {
     this.parts = parts;
@@ -65,13 +69,13 @@ export class Driver {
 
   /** Runs until this task is to exit; says why. */
   async run(): Promise<Ending> {
-    this.timer = setInterval(() => {
+    const stop = this.parts.every(tickMs, () => {
       this.post({ type: 'tick' });
-      this.beside(this.tickBeside(), 'renewing the lease');
-    }, tickMs);
+      this.told(this.tickBeside(), 'renewing the lease');
+    });
     this.carryOut(this.parts.member.start());
     const ending = await this.ended;
-    clearInterval(this.timer);
+    stop();
     return ending;
   }
 
@@ -146,23 +150,34 @@ export class Driver {
         replica?.load(effect.payload, effect.parameterLength, effect.sums, effect.lastSums);
         return;
       case 'seek-leader':
-        this.beside(leadership.seek(effect.gone), 'looking for the leader');
+        this.told(leadership.seek(effect.gone, effect.blank), 'looking for the leader');
         return;
       case 'commit-generation':
-        this.beside(leadership.commit(effect.gang, effect.fromStep, effect.why), 'committing a generation');
+        this.beside(
+          persist(cloud.clock, () => leadership.commit(effect.gang, effect.fromStep, effect.why)),
+          'committing a generation',
+        );
         return;
       case 'drop':
         transport.drop(effect.peer.taskId);
         chief?.forget(effect.peer.taskId);
-        this.beside(leadership.release(effect.peer), 'freeing a slot');
+        return;
+      case 'release':
+        this.told(
+          persist(cloud.clock, () => leadership.release(effect.peer, effect.why)),
+          'freeing a slot',
+        );
         return;
       case 'record':
         // Refusals are as many as somebody cares to send: they go to the log, not to the table.
         if (effect.event === 'frame.refused') cloud.log.write('debug', effect.event, effect.detail);
-        else this.beside(record(cloud, plan.runId, effect.event, { by: self.slot, ...effect.detail }), 'recording');
+        else this.told(record(cloud, plan.runId, effect.event, { by: self.slot, ...effect.detail }), 'recording');
         return;
       case 'news':
-        this.beside(leadership.news(effect.why), 'raising a signal');
+        this.told(
+          persist(cloud.clock, () => leadership.news(effect.why)),
+          'raising a signal',
+        );
         return;
       case 'exit':
         this.beside(this.leave(effect), 'leaving');
@@ -177,28 +192,33 @@ export class Driver {
 
   /** What only a leader is asked for, and only workers lead. */
   private lead(effect: Extract<Effect, { type: 'restore' | 'evaluate' | 'checkpoint' | 'finish' }>): void {
-    const { chief, member } = this.parts;
+    const { chief, member, cloud } = this.parts;
     if (chief === undefined) return;
     switch (effect.type) {
       case 'restore':
         this.beside(
-          chief.restore().then((step) => this.post({ type: 'restored', step })),
+          persist(cloud.clock, () => chief.restore()).then((step) => this.post({ type: 'restored', step })),
           'restoring a checkpoint',
         );
         return;
-      case 'evaluate':
+      case 'evaluate': {
+        const workers = member.gang?.workers.length ?? 1;
         this.beside(
-          chief
-            .endEpoch(effect.epoch, effect.step, member.generation, member.gang?.workers.length ?? 1)
-            .then((stop) => this.post({ type: 'evaluated', step: effect.step, stop })),
+          persist(cloud.clock, () => chief.endEpoch(effect.epoch, effect.step, member.generation, workers)).then(
+            (stop) => this.post({ type: 'evaluated', step: effect.step, stop }),
+          ),
           'ending an epoch',
         );
         return;
+      }
       case 'checkpoint':
-        chief.checkpoint(effect.step, effect.generation);
+        chief.checkpoint(effect.step);
         return;
       case 'finish':
-        this.beside(this.finish(effect.step), 'finishing');
+        this.beside(
+          persist(cloud.clock, () => this.finish(effect.step)),
+          'finishing',
+        );
     }
   }
 
@@ -215,7 +235,7 @@ export class Driver {
   }
 
   private async diverged(step: number, loss: number): Promise<void> {
-    const { replica, chief, leadership, member } = this.parts;
+    const { replica, chief, leadership, cloud } = this.parts;
     if (!leadership.leads || chief === undefined) return;
     const layer = replica?.findNonFinite(step);
     const failure: Failure = {
@@ -224,18 +244,17 @@ export class Driver {
       loss: String(loss),
       ...(layer === undefined ? {} : { layer }),
     };
-    await chief.giveUp(failure, step, member.generation);
+    await persist(cloud.clock, () => chief.giveUp(failure, step));
     this.dismissAll();
     this.fail(failure);
   }
 
+  /** Fenced: there is a leader after us, which will come to the same end. */
   private async finish(step: number): Promise<void> {
-    const { chief, member } = this.parts;
-    const generation = member.generation;
-    const done = await chief?.finish(step, generation);
-    if (done === undefined || done === 'running') return;
-    if (done === 'published') this.dismissAll();
-    this.end({ why: done === 'published' ? 'dismissed' : 'fenced' });
+    const done = await this.parts.chief?.finish(step);
+    if (done !== 'published') return;
+    this.dismissAll();
+    this.end({ why: 'dismissed' });
   }
 
   private dismissAll(): void {
@@ -247,7 +266,7 @@ export class Driver {
 
   private async leave(effect: Extract<Effect, { type: 'exit' }>): Promise<void> {
     const { chief, member } = this.parts;
-    if (effect.save) await chief?.saveNow(member.trainer.step, member.generation);
+    if (effect.save) await chief?.saveNow(member.trainer.step);
     this.end({ why: effect.why, ...(effect.failure === undefined ? {} : { failure: effect.failure }) });
   }
 
@@ -255,6 +274,13 @@ export class Driver {
     const { leadership, chief, member } = this.parts;
     await leadership.tick();
     if (leadership.leads && member.leading !== undefined) await chief?.tick(member);
+  }
+
+  /** DR4. */
+  private told(work: Promise<void>, what: string): void {
+    work.catch((error: unknown) => {
+      this.parts.cloud.log.write('warn', 'task.faltered', { what, failure: toFailure(error) });
+    });
   }
 
   private beside(work: Promise<void>, what: string): void {

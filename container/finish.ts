@@ -6,12 +6,13 @@ import { createHash } from 'node:crypto';
 import type { Cloud } from '../cloud/ports.ts';
 import type { Failure } from '../core/failure.ts';
 import type { RunPlan } from '../core/plan.ts';
-import { keys, type OutcomeRow, objectKeys } from '../core/run.ts';
+import { keys, type OutcomeRow, objectKeys, settled } from '../core/run.ts';
 import type { Replica } from './replica.ts';
 
 export interface EndState {
   readonly step: number;
-  readonly generation: number;
+  /** The one in force when it is asked for: members may come and go while the end is written. */
+  readonly generation: () => number;
   readonly lostSteps: number;
   readonly usefulMs: number;
 }
@@ -22,7 +23,7 @@ export function weightsDigest(parameters: Float32Array): string {
   return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 }
 
-/** False when a later generation has written the outcome already. */
+/** False when a generation that is not ours is in force: it will end training itself. */
 export async function publish(
   cloud: Pick<Cloud, 'table' | 'objects'>,
   plan: RunPlan,
@@ -46,13 +47,31 @@ export async function publish(
     },
     weightsDigest: weightsDigest(replica.engine.parameters),
     engine: replica.engine.name,
-    generations: end.generation,
+    generations: 0,
     lostSteps: end.lostSteps,
     usefulMs: end.usefulMs,
     modelKeys: [objectKeys.model(runId), objectKeys.weights(runId)],
   };
-  const stored = await cloud.table.put(runId, keys.outcome, outcome, { fence: end.generation });
-  return stored.kind === 'stored';
+  return settle(cloud, runId, outcome, end.generation);
+}
+
+/** Writes the outcome over the pending one. There is one outcome: who comes second finds that it is written. */
+async function settle(
+  { table }: Pick<Cloud, 'table'>,
+  runId: string,
+  outcome: OutcomeRow,
+  generation: () => number,
+): Promise<boolean> {
+  for (;;) {
+    const row = await table.get<OutcomeRow>(runId, keys.outcome);
+    if (settled(row?.value) !== undefined) return true;
+    // A failure would be any other generation's too, and who finds it need not be in one.
+    const fence = outcome.kind === 'failed' ? Math.max(generation(), row?.fence ?? 0) : generation();
+    if (row !== undefined && row.fence > fence) return false;
+    const when = row === undefined ? ({ absent: true } as const) : { version: row.version, fence };
+    const stored = await table.put(runId, keys.outcome, { ...outcome, generations: fence }, when);
+    if (stored.kind === 'stored') return true;
+  }
 }
 
 /** Training cannot go on, and no other task could do better: say so for Decide. */
@@ -71,10 +90,10 @@ export async function publishFailure(
     metrics: { loss: Number.MAX_VALUE },
     weightsDigest: '',
     engine: end.engine,
-    generations: end.generation,
+    generations: 0,
     lostSteps: end.lostSteps,
     usefulMs: end.usefulMs,
     modelKeys: [],
   };
-  await cloud.table.put(plan.runId, keys.outcome, outcome, { fence: end.generation });
+  await settle(cloud, plan.runId, outcome, end.generation);
 }

@@ -5,13 +5,16 @@
  * Invariants
  *  LS1 The lease is taken under the version that was read, and only when it is free, its holder is known to be gone, or
  *      it did not move for its whole duration on our own clock: no two machines' clocks are compared.
- *  LS2 A generation is committed only by the holder of the lease, and the fences of `progress` and `checkpoints` are
- *      raised before it is used (T1).
+ *  LS2 A generation is committed only by the holder of the lease, and the fences of `progress`, `checkpoints` and `outcome`
+ *      are raised before it is used (T1).
  *  LS3 Losing the lease ends our leading: the next write that finds it out reports `lease-other`.
+ *  LS4 A write whose answer was lost may have been done: what the row then says of us is taken for the answer.
+ *  LS5 Once there is an outcome nobody leads any more (R7).
  */
 import { record } from '../cloud/journal.ts';
 import type { Cloud, Row } from '../cloud/ports.ts';
 import { raise } from '../cloud/signal.ts';
+import { CuttlefishError } from '../core/failure.ts';
 import type { Event } from '../core/gang/effects.ts';
 import { type Gang, membersOf } from '../core/gang/messages.ts';
 import type { RunPlan } from '../core/plan.ts';
@@ -22,6 +25,7 @@ import {
   keys,
   type LeaderRow,
   type MemberRow,
+  type OutcomeRow,
   type ProgressRow,
   type TaskId,
   type WatchRow,
@@ -29,11 +33,18 @@ import {
 
 type World = Pick<Cloud, 'table' | 'clock' | 'ids' | 'log' | 'workflow'>;
 
+/** A blank task leaves the lease to those that have a state for so many times its duration. */
+const blankFactor = 1.5;
+/** Rounds in which somebody else may change a row under us; the leader of the generation before can do so once. */
+const maxRounds = 4;
+
 export class Leadership {
   private readonly cloud: World;
   private readonly plan: RunPlan;
   private readonly self: GangMember;
   private readonly post: (event: Event) => void;
+  /** How long our lease may go without being renewed, as things are now. */
+  private readonly leaseMs: () => number;
   private held: { version: number; row: LeaderRow } | undefined;
   /** The lease as we saw it last, and since when it has not moved (monotonic). */
   private watched: { fence: number; beat: number; sinceMs: number } | undefined;
@@ -41,7 +52,8 @@ export class Leadership {
   private beatAtMs = 0;
   private watchBeatAtMs = 0;
 
-  constructor(cloud: World, plan: RunPlan, self: GangMember, post: (event: Event) => void) {
+  constructor(cloud: World, plan: RunPlan, self: GangMember, leaseMs: () => number, post: (event: Event) => void) {
+    this.leaseMs = leaseMs;
     this.cloud = cloud;
     this.plan = plan;
     this.self = self;
@@ -53,42 +65,62 @@ export class Leadership {
   }
 
   /** Who leads? Takes the lease when LS1 allows it; parameter servers only look. */
-  async seek(gone: TaskId | undefined): Promise<void> {
+  async seek(gone: TaskId | undefined, blank: boolean): Promise<void> {
     if (this.seeking) return;
     this.seeking = true;
     try {
-      await this.look(gone);
+      await this.look(gone, blank);
     } finally {
       this.seeking = false;
     }
   }
 
-  private async look(gone: TaskId | undefined): Promise<void> {
+  private async look(gone: TaskId | undefined, blank: boolean): Promise<void> {
     const { table, clock } = this.cloud;
     const { runId, timing } = this.plan;
     const row = await table.get<LeaderRow>(runId, keys.leader);
-    if (row !== undefined && row.value.taskId === this.self.taskId) return;
+    if (row?.value.taskId === this.self.taskId) {
+      if (this.held === undefined) await this.take(row.version, row.value);
+      return;
+    }
     const now = clock.monotonic();
     if (row !== undefined && (row.value.fence !== this.watched?.fence || row.value.beat !== this.watched.beat)) {
       this.watched = { fence: row.value.fence, beat: row.value.beat, sinceMs: now };
     }
-    const stale = this.watched !== undefined && now - this.watched.sinceMs > timing.leaseDurationMs;
+    const durationMs = Math.max(timing.leaseDurationMs, row?.value.durationMs ?? 0) * (blank ? blankFactor : 1);
+    const stale = this.watched !== undefined && now - this.watched.sinceMs > durationMs;
     const free = row === undefined || row.value.taskId === gone || stale;
+    if (free && (await this.isOver())) {
+      this.post({ type: 'training-over' });
+      return;
+    }
     if (!free || this.self.role !== 'worker') {
       if (row !== undefined) this.post({ type: 'lease-other', row: row.value });
       return;
     }
     const { taskId, slot, host, port } = this.self;
-    const mine: LeaderRow = { taskId, slot, host, port, fence: (row?.value.fence ?? 0) + 1, beat: 0 };
+    const fence = (row?.value.fence ?? 0) + 1;
+    const mine: LeaderRow = { taskId, slot, host, port, fence, beat: 0, durationMs: this.leaseMs() };
     const when = row === undefined ? ({ absent: true } as const) : { version: row.version };
     const stored = await table.put(runId, keys.leader, mine, when);
-    if (stored.kind === 'conflict') {
-      if (stored.current !== undefined) this.post({ type: 'lease-other', row: stored.current.value });
-      return;
-    }
-    this.held = { version: stored.version, row: mine };
+    if (stored.kind === 'stored') await this.take(stored.version, mine);
+    else if (stored.current !== undefined) this.post({ type: 'lease-other', row: stored.current.value });
+  }
+
+  private async take(version: number, row: LeaderRow): Promise<void> {
+    const { table } = this.cloud;
+    const { runId } = this.plan;
     const gang = await table.get<GangRow>(runId, keys.gang);
-    this.post({ type: 'lease-held', row: mine, gang: gang?.value });
+    const checkpoints = await table.get<CheckpointIndex>(runId, keys.checkpoints);
+    const savedStep = checkpoints?.value.manifests[0]?.step ?? 0;
+    // Only now: until the protocol knows of it we hold nothing, and look again.
+    this.held = { version, row };
+    this.post({ type: 'lease-held', row, gang: gang?.value, savedStep });
+  }
+
+  private async isOver(): Promise<boolean> {
+    const outcome = await this.cloud.table.get<OutcomeRow>(this.plan.runId, keys.outcome);
+    return outcome !== undefined && outcome.value.kind !== 'pending';
   }
 
   /** Renew the lease and the Watch token when they are due. */
@@ -109,15 +141,23 @@ export class Leadership {
   private async renew(): Promise<void> {
     const { held } = this;
     if (held === undefined) return;
-    const row = { ...held.row, beat: held.row.beat + 1 };
+    const row = { ...held.row, beat: held.row.beat + 1, durationMs: this.leaseMs() };
     const stored = await this.cloud.table.put(this.plan.runId, keys.leader, row, { version: held.version });
-    if (stored.kind === 'stored') this.held = { version: stored.version, row };
-    else this.superseded(stored.current);
+    if (stored.kind === 'conflict') this.compare(stored.current);
+    else if (this.held !== undefined && stored.version > this.held.version)
+      this.held = { version: stored.version, row };
   }
 
-  private superseded(current: Row<LeaderRow> | undefined): void {
+  /** Is the lease still ours? */
+  private compare(current: Row<LeaderRow> | undefined): boolean {
+    if (current?.value.taskId === this.self.taskId) {
+      const { version, value } = current;
+      if (this.held !== undefined && version > this.held.version) this.held = { version, row: value };
+      return true;
+    }
     this.held = undefined;
     if (current !== undefined) this.post({ type: 'lease-other', row: current.value });
+    return false;
   }
 
   private async heartbeatWatch(): Promise<void> {
@@ -129,56 +169,28 @@ export class Leadership {
     const { table, clock } = this.cloud;
     const { runId } = this.plan;
     const { generation, leader } = gang;
-    const lease = await table.get<LeaderRow>(runId, keys.leader);
-    if (lease?.value.taskId !== this.self.taskId) {
-      this.superseded(lease);
-      return;
-    }
-    const before = await table.get<GangRow>(runId, keys.gang);
-    if (before !== undefined && before.value.generation >= generation) {
-      this.post({ type: 'generation-refused', current: before.value.generation });
-      return;
-    }
     const row: GangRow = { generation, leader, members: membersOf(gang), fromStep, atMs: clock.now(), why };
-    const when = before === undefined ? ({ absent: true } as const) : { version: before.version };
-    const stored = await table.put(runId, keys.gang, row, when);
-    if (stored.kind === 'conflict') {
-      this.post({ type: 'generation-refused', current: stored.current?.value.generation ?? generation });
+    for (let round = 0; round < maxRounds; round += 1) {
+      if (!this.compare(await table.get<LeaderRow>(runId, keys.leader))) return;
+      const before = await table.get<GangRow>(runId, keys.gang);
+      const done = before?.value.generation === generation && before.value.leader === leader;
+      if (!done && before !== undefined && before.value.generation >= generation) {
+        this.post({ type: 'generation-refused', current: before.value.generation });
+        return;
+      }
+      const when = before === undefined ? ({ absent: true } as const) : { version: before.version };
+      if (!done && (await table.put(runId, keys.gang, row, when)).kind === 'conflict') continue;
+      await this.enforce(generation);
       return;
     }
-    const fenced = await this.raiseFences(generation);
-    this.post(
-      fenced ? { type: 'generation-committed', generation } : { type: 'generation-refused', current: generation },
-    );
+    throw contended(`the gang of "${runId}"`);
   }
 
-  private async raiseFences(generation: number): Promise<boolean> {
-    const { table } = this.cloud;
-    const { runId } = this.plan;
-    // A few rounds: the row may have to be made first, and the leader of the generation before may write at the same
-    // moment; it can win once, then it is fenced.
-    const raiseOne = async <T>(key: string, empty: T): Promise<boolean> => {
-      for (let round = 0; round < 4; round += 1) {
-        const row = await table.get<T>(runId, key);
-        if (row === undefined) {
-          await table.put(runId, key, empty, { absent: true });
-          continue;
-        }
-        const stored = await table.put(runId, key, row.value, { version: row.version, fence: generation });
-        if (stored.kind === 'stored') return true;
-        if (stored.current !== undefined && stored.current.fence > generation) return false;
-      }
-      return false;
-    };
-    const empty: CheckpointIndex = { manifests: [], damaged: [] };
-    return (await raiseOne(keys.checkpoints, empty)) && (await this.startProgress(generation));
-  }
-
-  /** The progress row exists from the first generation on, so that its fence does. */
-  private async startProgress(generation: number): Promise<boolean> {
-    const { table, clock } = this.cloud;
-    const row = await table.get<ProgressRow>(this.plan.runId, keys.progress);
-    const first: ProgressRow = {
+  /** The row is written; from here on nothing of an older generation is accepted. */
+  private async enforce(generation: number): Promise<void> {
+    const { clock } = this.cloud;
+    const noCheckpoints: CheckpointIndex = { manifests: [], damaged: [] };
+    const noProgress: ProgressRow = {
       generation,
       beat: 0,
       step: 0,
@@ -191,8 +203,38 @@ export class Leadership {
       worldSize: 0,
       tasks: [],
     };
-    const next = row === undefined ? first : { ...row.value, generation, beat: row.value.beat + 1 };
-    return (await table.put(this.plan.runId, keys.progress, next, { fence: generation })).kind === 'stored';
+    const outcome = await this.raiseFence(generation, keys.outcome, pendingOutcome);
+    if (outcome.kind === 'raised' && outcome.value.kind !== 'pending') {
+      this.post({ type: 'training-over' });
+      return;
+    }
+    for (const raised of [
+      outcome,
+      await this.raiseFence(generation, keys.checkpoints, noCheckpoints),
+      await this.raiseFence(generation, keys.progress, noProgress),
+    ]) {
+      if (raised.kind === 'fenced') {
+        this.post({ type: 'generation-refused', current: raised.fence });
+        return;
+      }
+    }
+    this.post({ type: 'generation-committed', generation });
+  }
+
+  private async raiseFence<T>(generation: number, key: string, empty: T): Promise<Raised<T>> {
+    const { table } = this.cloud;
+    const { runId } = this.plan;
+    for (let round = 0; round < maxRounds; round += 1) {
+      const row = await table.get<T>(runId, key);
+      if (row === undefined) {
+        await table.put(runId, key, empty, { absent: true });
+        continue;
+      }
+      if (row.fence > generation) return { kind: 'fenced', fence: row.fence };
+      const when = { version: row.version, fence: generation };
+      if ((await table.put(runId, key, row.value, when)).kind === 'stored') return { kind: 'raised', value: row.value };
+    }
+    throw contended(`row "${key}" of "${runId}"`);
   }
 
   /** False when a later generation has written: we do not lead any more. */
@@ -201,14 +243,16 @@ export class Leadership {
     return stored.kind === 'stored';
   }
 
-  /** The slot of a lost member is free, and the control plane should look. */
-  async release(member: GangMember): Promise<void> {
+  /** The slot of a lost member is free, and the control plane should look; only for who leads to say. */
+  async release(member: GangMember, why: string): Promise<void> {
     const { table } = this.cloud;
     const { runId } = this.plan;
+    if (!this.compare(await table.get<LeaderRow>(runId, keys.leader))) return;
     const row = await table.get<MemberRow>(runId, keys.member(member.slot));
     if (row !== undefined && row.value.taskId === member.taskId && row.value.state === 'up') {
       await table.put(runId, keys.member(member.slot), { ...row.value, state: 'gone' }, { version: row.version });
     }
+    await this.news(`${member.slot} ${why}`);
   }
 
   async news(why: string): Promise<void> {
@@ -220,4 +264,26 @@ export class Leadership {
   ): Promise<void> {
     await record(this.cloud, this.plan.runId, event, { by: this.self.slot, ...detail });
   }
+}
+
+type Raised<T> = { readonly kind: 'raised'; readonly value: T } | { readonly kind: 'fenced'; readonly fence: number };
+
+/** What keeps the place of the outcome until there is one: it carries the fence. */
+const pendingOutcome: OutcomeRow = {
+  kind: 'pending',
+  epochs: 0,
+  steps: 0,
+  stopped: 'failed',
+  metrics: { loss: Number.MAX_VALUE },
+  weightsDigest: '',
+  engine: '',
+  generations: 0,
+  lostSteps: 0,
+  usefulMs: 0,
+  modelKeys: [],
+};
+
+function contended(what: string): CuttlefishError {
+  const reason = `it was changed by somebody else ${maxRounds} times in a row`;
+  return new CuttlefishError({ kind: 'StorageFailed', what, reason });
 }

@@ -50,6 +50,8 @@ export interface TaskOptions {
 
 export const exitCodes = { done: 0, permanent: 64, unexpected: 70, temporary: 75 } as const;
 
+/** A task that has not computed a step yet may still be warming up. */
+const firstStepMs = 6_000;
 /** How many heartbeats a step may still take after SIGTERM. */
 const graceBeats = 5;
 /** How many heartbeats the first gathering waits for the last member. */
@@ -129,6 +131,7 @@ async function train(cloud: Cloud, options: TaskOptions, { plan, secret }: Ready
     secure: options.secure,
     limits: { vectorLength, stateLength: engine === undefined ? 0 : engine.parameters.length + engine.slots.length },
     onMessage: (from, message) => driver?.received(from, message),
+    onHeard: (peer) => driver?.post({ type: 'heard', peer }),
     onLost: (peer, refused) => driver?.post({ type: 'link-lost', peer, refused }),
     onRefused: (why, from) => cloud.log.write('warn', 'frame.refused', { why, from }),
   });
@@ -144,7 +147,6 @@ async function train(cloud: Cloud, options: TaskOptions, { plan, secret }: Ready
   }
 
   const meter = new Meter(cloud.clock, options.memoryMiB);
-  const leadership = new Leadership(cloud, plan, self, (event) => driver?.post(event));
   const replica = workbench === undefined ? undefined : new Replica(plan, workbench.engine, workbench.data);
   const member = new Member({
     self,
@@ -160,13 +162,19 @@ async function train(cloud: Cloud, options: TaskOptions, { plan, secret }: Ready
       workersMax: cluster.worker.max,
       parameterServers: cluster.parameterServer.max,
       gatherMs: gatherBeats * timing.heartbeatIntervalMs,
-      memberTimeoutMs: timing.memberTimeoutMs,
     },
     heartbeatIntervalMs: timing.heartbeatIntervalMs,
-    memberTimeoutMs: timing.memberTimeoutMs,
+    patience: {
+      floorMs: timing.memberTimeoutMs,
+      firstStepMs: Math.max(firstStepMs, timing.memberTimeoutMs),
+      blinkMs: timing.heartbeatIntervalMs / 2,
+    },
     graceMs: graceBeats * timing.heartbeatIntervalMs,
     report: () => meter.report(),
   });
+  const leaseMs = (): number => member.patience.leaseMs;
+  const leadership = new Leadership(cloud, plan, self, leaseMs, (event) => driver?.post(event));
+  const generation = (): number => member.generation;
   driver = new Driver({
     cloud,
     plan,
@@ -176,7 +184,13 @@ async function train(cloud: Cloud, options: TaskOptions, { plan, secret }: Ready
     leadership,
     meter,
     chaos: new Chaos(cloud, plan, self, options.strike),
-    ...(replica === undefined ? {} : { replica, chief: new Chief(cloud, plan, self, replica, leadership, meter) }),
+    every: (ms, work) => {
+      const timer = setInterval(work, ms);
+      return () => clearInterval(timer);
+    },
+    ...(replica === undefined
+      ? {}
+      : { replica, chief: new Chief({ cloud, plan, self, replica, leadership, meter, generation }) }),
   });
   const running = driver;
   onInterrupt = () => running.post({ type: 'interrupt' });
@@ -225,7 +239,8 @@ async function condemn(cloud: Cloud, runId: string, failure: Failure): Promise<v
     const stored = await cloud.objects.get(objectKeys.plan(runId));
     if (stored === undefined) return;
     const plan = JSON.parse(new TextDecoder().decode(stored.body)) as RunPlan;
-    await publishFailure(cloud, plan, failure, { step: 0, generation: 0, lostSteps: 0, usefulMs: 0, engine: '' });
+    const end = { step: 0, generation: () => 0, lostSteps: 0, usefulMs: 0, engine: '' };
+    await publishFailure(cloud, plan, failure, end);
     await raise(cloud, runId, failure.kind);
   } catch (error) {
     cloud.log.write('warn', 'task.lost', { message: describeFailure(toFailure(error)) });

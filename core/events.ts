@@ -30,6 +30,7 @@ export const eventNames = [
   'launch.short',
   'task.stopped',
   'task.lost',
+  'task.faltered',
   'task.orphaned',
   'event.dropped',
   // members, seen from the data plane

@@ -23,7 +23,7 @@
  *
  * Invariants
  *  T1  A row with a fence is never replaced by one with a smaller fence (P5); before a generation begins its leader has
- *      raised the fence of `progress` and `checkpoints` to it.
+ *      raised the fence of `progress`, `checkpoints` and `outcome` to it.
  *  T2  LaunchRow is written before RunTask is called, so a crash in between is found and finished, not repeated.
  *  T3  A terminal phase is never left, except by `resume`, which starts a new attempt of the run.
  */
@@ -202,6 +202,8 @@ export interface LeaderRow {
   readonly port: number;
   readonly fence: number;
   readonly beat: number;
+  /** How long it may go without being renewed, when the holder needs longer than the plan's duration to look up. */
+  readonly durationMs?: number;
 }
 
 export interface GangMember {
@@ -308,9 +310,12 @@ export interface PartRow {
   readonly bytes: Uint8Array;
 }
 
-/** Written once by the leader when training is over: what Finish needs and cannot compute. */
+/**
+ * Written once by the leader when training is over: what Finish needs and cannot compute. Until then the row is `pending`,
+ * so that a generation that has been replaced cannot write it (T1); read it with `settled`.
+ */
 export interface OutcomeRow {
-  readonly kind: 'trained' | 'failed';
+  readonly kind: 'pending' | 'trained' | 'failed';
   readonly failure?: Failure;
   readonly epochs: number;
   readonly steps: number;
@@ -322,6 +327,11 @@ export interface OutcomeRow {
   readonly lostSteps: number;
   readonly usefulMs: number;
   readonly modelKeys: readonly string[];
+}
+
+export type SettledOutcome = OutcomeRow & { readonly kind: 'trained' | 'failed' };
+export function settled(outcome: OutcomeRow | undefined): SettledOutcome | undefined {
+  return outcome === undefined || outcome.kind === 'pending' ? undefined : (outcome as SettledOutcome);
 }
 
 export interface WatchRow {

@@ -19,6 +19,7 @@ import {
   type ProgressRow,
   prefixes,
   type RunResult,
+  settled,
   type TaskRow,
   type WatchRow,
 } from '../core/run.ts';
@@ -58,7 +59,7 @@ async function gather(cloud: World, runId: string): Promise<RunRows> {
   const [run, plan, outcome, progress, gang, checkpoints, watch, epochs, tasks, launches] = await Promise.all([
     readRun(cloud, runId),
     findPlan(cloud, runId),
-    value<OutcomeRow>(cloud, runId, keys.outcome),
+    value<OutcomeRow>(cloud, runId, keys.outcome).then(settled),
     value<ProgressRow>(cloud, runId, keys.progress),
     value<GangRow>(cloud, runId, keys.gang),
     value<CheckpointIndex>(cloud, runId, keys.checkpoints),

@@ -23,6 +23,7 @@ import {
   type OutcomeRow,
   type ProgressRow,
   prefixes,
+  settled,
   type TaskRow,
 } from '../core/run.ts';
 import { wantedPlan } from '../core/wanted.ts';
@@ -59,7 +60,7 @@ async function observe({ runId, turn, beat, silent }: DecideInput, cloud: Cloud)
   const [gang, progress, outcome, claim, members, allTasks, { tasks, launches }] = await Promise.all([
     value<GangRow>(cloud, runId, keys.gang),
     value<ProgressRow>(cloud, runId, keys.progress),
-    value<OutcomeRow>(cloud, runId, keys.outcome),
+    value<OutcomeRow>(cloud, runId, keys.outcome).then(settled),
     value<ClaimRow>(cloud, clusterPartition, clusterKeys.claim(runId)),
     values<MemberRow>(cloud, runId, prefixes.member),
     values<TaskRow>(cloud, runId, prefixes.task),

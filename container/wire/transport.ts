@@ -27,6 +27,8 @@ export interface TransportOptions {
   readonly secure: boolean;
   readonly limits: FrameLimits;
   readonly onMessage: (from: TaskId, message: Message) => void;
+  /** Part of a long message has come: a sign of life before the whole is there. */
+  readonly onHeard: (peer: TaskId) => void;
   readonly onLost: (peer: TaskId, refused: boolean) => void;
   readonly onRefused: (why: string, from: string) => void;
 }
@@ -209,6 +211,7 @@ export class Transport {
         socket.destroy();
         return;
       }
+      if (fed.messages.length === 0) this.options.onHeard(peer);
       for (const message of fed.messages) {
         if (message.type === 'hello') this.addresses.set(peer, message.member);
         this.options.onMessage(peer, message);

@@ -18,6 +18,8 @@ export type Event =
   | { readonly type: 'message'; readonly from: TaskId; readonly message: Message }
   /** A connection to or from the peer broke or could not be made. `refused`: nothing listens there any more. */
   | { readonly type: 'link-lost'; readonly peer: TaskId; readonly refused: boolean }
+  /** Part of something long has come from the peer: it lives. */
+  | { readonly type: 'heard'; readonly peer: TaskId }
   /** The gradient of the shards asked for; `parts` is the fewest tree nodes that cover them. */
   | {
       readonly type: 'computed';
@@ -26,10 +28,17 @@ export type Event =
       readonly parts: readonly NodeVector[];
     }
   | { readonly type: 'evaluated'; readonly step: number; readonly stop: boolean }
-  /** Answer to `seek-leader`: we hold the lease now, or somebody else does. */
-  | { readonly type: 'lease-held'; readonly row: LeaderRow; readonly gang: GangRow | undefined }
+  /** Answers to `seek-leader`: we hold the lease now, somebody else does, or there is nothing left to lead. */
+  | {
+      readonly type: 'lease-held';
+      readonly row: LeaderRow;
+      readonly gang: GangRow | undefined;
+      /** Of the newest checkpoint; 0 when there is none. */
+      readonly savedStep: number;
+    }
   | { readonly type: 'lease-other'; readonly row: LeaderRow }
-  /** Answers to `commit-generation`. */
+  | { readonly type: 'training-over' }
+  /** Answers to `commit-generation`; refused: the number is taken, the lease is still ours. */
   | { readonly type: 'generation-committed'; readonly generation: number }
   | { readonly type: 'generation-refused'; readonly current: number }
   /** Answer to `restore`: the state at this step is in the engine; 0 is the seed's initial state. */
@@ -53,8 +62,11 @@ export type Effect =
       readonly parameterLength: number;
       readonly payload: Float32Array;
     }
-  /** Read the lease; take it when it is free, when its holder is `gone`, or when it has not been renewed for its duration. */
-  | { readonly type: 'seek-leader'; readonly gone?: TaskId }
+  /**
+   * Read the lease; take it when it is free, when its holder is `gone`, or when it has not been renewed for its duration.
+   * `blank`: we have no state, so those that have one go first.
+   */
+  | { readonly type: 'seek-leader'; readonly gone?: TaskId; readonly blank: boolean }
   /** Write the gang row on condition that its generation is smaller, and raise the fences of the leader's rows. */
   | { readonly type: 'commit-generation'; readonly gang: Gang; readonly fromStep: number; readonly why: string }
   | { readonly type: 'restore' }
@@ -63,8 +75,10 @@ export type Effect =
   | { readonly type: 'finish'; readonly step: number; readonly gang: Gang }
   /** A checkpoint of the state after `step` updates, beside training. */
   | { readonly type: 'checkpoint'; readonly step: number; readonly generation: number }
-  /** The peer is out: close its links, free its slot, tell the control plane. */
+  /** The peer is out: close its links. */
   | { readonly type: 'drop'; readonly peer: GangMember; readonly why: string }
+  /** A generation without the peer is committed: free its slot and tell the control plane. */
+  | { readonly type: 'release'; readonly peer: GangMember; readonly why: string }
   | { readonly type: 'record'; readonly event: EventName; readonly detail: Readonly<Record<string, unknown>> }
   /** Something for the control plane to look at. */
   | { readonly type: 'news'; readonly why: string }

@@ -2,22 +2,30 @@
  * The leader's part: who is there, who is level, and when a new generation begins. One member at a time runs it, the one
  * that holds the lease; a member that takes the lease over begins with what the others tell it.
  *
- *   gathering --> (restore) --> forming --> open --> forming --> open ...
- *                                  |                    ^
- *                                  +--> holding --------+      fewer workers than min: wait for machines
+ *   gathering --> (restoring) --> committing --> forming --> open
+ *                                   ^    ^          |          |
+ *                                   |    '----------+----------'     somebody came or went
+ *                                   '--- holding <--'                too few that are level, or we are not: wait
  *
- * Forming is in two beats: the gang row is committed with the new number, everybody is told to `prepare` and says which
- * step it is at; then `begin` names the step to go on with: the greatest, so no applied step is lost (R2, P3).
+ * A generation comes into force in three beats: the gang row is committed with the new number; everybody is told to
+ * `prepare` and says which step it is at; `begin` names the step to go on with, the greatest, so no applied step is lost
+ * (R2, P3).
  *
  * Invariants
  *  LD1 A generation number is used only after the gang row was committed with it (P5).
- *  LD2 `begin` is sent when every member of the gang has answered `prepare`; who does not answer is dropped, and the
- *      number is spent.
+ *  LD2 `begin` is sent when every member of the gang has answered `prepare`; who does not answer in time is dropped, and
+ *      the number is spent.
  *  LD3 A worker whose state is behind by more than one step is not counted in: it fetches the state first, beside the others.
+ *  LD4 The leader is a worker of its own gang: no epoch ends, and no step after it, without its being there.
+ *  LD5 The slot of a lost member is released only after a generation without it is committed, so only by a leader that
+ *      still leads; unless nobody trains anyway.
  */
 import type { GangMember, TaskId } from '../run.ts';
+import { Doubts } from './doubts.ts';
 import type { Effect } from './effects.ts';
 import { type Gang, type Message, type MessageOf, membersOf } from './messages.ts';
+import type { Patience } from './patience.ts';
+import { alignment, bySlot, type Known, Roster } from './roster.ts';
 
 export interface LeaderOptions {
   readonly self: GangMember;
@@ -26,337 +34,331 @@ export interface LeaderOptions {
   readonly parameterServers: number;
   /** How long a first gathering waits for the last of them once workersMin are there. */
   readonly gatherMs: number;
-  readonly memberTimeoutMs: number;
+  readonly heartbeatIntervalMs: number;
 }
 
-interface Known {
-  readonly member: GangMember;
-  step: number;
-  hasState: boolean;
-  /** `ready`: level with the others, to be counted in; `fetching`: copies the state from the donor. */
-  standing: 'ready' | 'fetching' | 'new';
-  donor?: TaskId;
-  heardMs: number;
+/** What a new leader starts from. */
+export interface Inheritance {
+  /** The greatest that is known to be taken. */
+  readonly generation: number;
+  /** Members of the last gang; those that are known to be dead need not be waited for. */
+  readonly lastGang: readonly GangMember[];
+  readonly awaited: readonly GangMember[];
+  readonly hasState: boolean;
+  readonly step: number;
+  /** Of the newest checkpoint, 0 when there is none. */
+  readonly savedStep: number;
 }
 
 type State =
   | {
       readonly kind: 'gathering';
-      readonly expected: ReadonlySet<TaskId>;
+      readonly awaited: Map<TaskId, GangMember>;
       readonly untilMs: number;
       readonly takeover: boolean;
     }
   | { readonly kind: 'restoring' }
-  | { readonly kind: 'committing'; readonly gang: Gang; readonly why: string }
-  | { readonly kind: 'forming'; readonly gang: Gang; readonly waiting: Set<TaskId>; readonly sinceMs: number }
-  | { readonly kind: 'open'; readonly gang: Gang; readonly fromStep: number }
-  | { readonly kind: 'holding'; readonly sinceMs: number };
+  | { readonly kind: 'holding' }
+  /** `again`: somebody came or went meanwhile, so the number is spent. */
+  | { readonly kind: 'committing'; readonly gang: Gang; again: boolean }
+  | { readonly kind: 'forming'; readonly gang: Gang; readonly waiting: Set<TaskId>; readonly untilMs: number }
+  | { readonly kind: 'open'; readonly gang: Gang };
 
 export class Leader {
   state: State;
   private readonly options: LeaderOptions;
-  private readonly known = new Map<TaskId, Known>();
+  private readonly patience: Patience;
+  private readonly roster = new Roster();
+  private readonly doubts: Doubts;
   private generation: number;
-  private lastWhy = 'first gang';
-  /** The membership changed again while the gang row was being written. */
-  private stale = false;
+  private savedStep: number;
+  private why: string;
+  /** In the newest gang row. */
+  private committedGang: ReadonlySet<TaskId>;
   /** Who was dropped; it learns so when it comes back. */
-  private readonly dropped = new Set<TaskId>();
+  private readonly dropped = new Map<TaskId, GangMember>();
+  private unreleased: Effect[] = [];
 
-  /**
-   * `survivors`: members of the last gang that may still be there; empty on a fresh start. `self` says where we stand.
-   */
-  constructor(
-    options: LeaderOptions,
-    from: { generation: number; survivors: readonly GangMember[]; hasState: boolean; step: number; nowMs: number },
-  ) {
+  constructor(options: LeaderOptions, patience: Patience, from: Inheritance) {
     this.options = options;
+    this.patience = patience;
+    this.doubts = new Doubts(options.heartbeatIntervalMs);
     this.generation = from.generation;
-    const takeover = from.survivors.length > 0 || from.hasState;
+    this.savedStep = from.savedStep;
+    this.committedGang = new Set(from.lastGang.map((member) => member.taskId));
+    const takeover = from.lastGang.length > 0 || from.hasState;
+    this.why = takeover ? 'leader replaced' : 'first gang';
     this.state = {
       kind: 'gathering',
-      expected: new Set(from.survivors.map((member) => member.taskId).filter((id) => id !== options.self.taskId)),
-      untilMs: from.nowMs + (takeover ? options.memberTimeoutMs : options.gatherMs),
+      awaited: new Map(from.awaited.map((member) => [member.taskId, member])),
+      untilMs: patience.nowMs + (takeover ? patience.leaseMs : options.gatherMs),
       takeover,
     };
-    this.meet(options.self, from.hasState, from.step, from.nowMs);
-    if (takeover) this.lastWhy = 'leader replaced';
+    this.roster.meet(options.self, from.hasState, from.step);
   }
 
-  hello(message: MessageOf<'hello'>, nowMs: number): Effect[] {
-    const { member } = message;
-    if (this.dropped.has(member.taskId)) {
+  hello(message: MessageOf<'hello'>): Effect[] {
+    const { member, hasState, step } = message;
+    const before = this.roster.get(member.taskId);
+    if (before !== undefined) {
+      // It found us twice; what it says now counts until a generation knows better.
+      if (this.state.kind !== 'open' && before.standing === 'new') Object.assign(before, { hasState, step });
+      return this.advance();
+    }
+    // Left out of a gang that it was in before: by us, or by a leader before us.
+    const leftOut = message.generation > 0 && !this.committedGang.has(member.taskId);
+    if (this.dropped.has(member.taskId) || (leftOut && message.generation < this.generation)) {
       return [{ type: 'send', to: member, message: { type: 'fenced', generation: this.generation } }];
     }
-    const before = this.known.get(member.taskId);
-    if (before !== undefined) {
-      // It found us twice; what it says now counts while we gather, later the generation knows better.
-      before.heardMs = nowMs;
-      if (this.state.kind === 'gathering') {
-        before.step = message.step;
-        before.hasState = message.hasState;
-      }
-      return this.advance(nowMs);
-    }
-    this.meet(member, message.hasState, message.step, nowMs);
-    const effects: Effect[] = [
-      { type: 'record', event: 'member.joined', detail: { slot: member.slot, taskId: member.taskId } },
-    ];
-    if (this.state.kind === 'gathering' || this.state.kind === 'restoring') return [...effects, ...this.advance(nowMs)];
-    const fresh = this.known.get(member.taskId) as Known;
+    const known = this.roster.meet(member, hasState, step);
+    const { slot, taskId } = member;
+    const effects: Effect[] = [{ type: 'record', event: 'member.joined', detail: { slot, taskId } }];
+    if (this.state.kind === 'gathering' || this.state.kind === 'restoring') return [...effects, ...this.advance()];
     // Nobody has trained yet while every state is the seed's: such a newcomer is level without fetching anything.
-    if (member.role === 'worker') fresh.standing = this.topStep() === 0 ? 'ready' : 'new';
-    if (member.role === 'worker' && fresh.standing === 'new')
-      return [...effects, ...this.sendToFetch(fresh), ...this.advance(nowMs)];
-    return [...effects, ...this.reform(`${member.slot} joined`, nowMs)];
+    if (this.state.kind !== 'open' && this.roster.readyStep() === 0) known.standing = 'ready';
+    if (member.role === 'worker' && known.standing === 'new') return [...effects, ...this.sendToFetch()];
+    return [...effects, ...this.reform(`${slot} joined`)];
   }
 
-  beat(from: TaskId, step: number, nowMs: number): void {
-    const known = this.known.get(from);
-    if (known === undefined) return;
-    known.heardMs = nowMs;
-    known.step = Math.max(known.step, step);
+  /** A sign of life of somebody that is out: it is told so. */
+  answerToDropped(from: TaskId): Effect[] {
+    const to = this.dropped.get(from);
+    return to === undefined ? [] : [{ type: 'send', to, message: { type: 'fenced', generation: this.generation } }];
   }
 
-  /** Anything a member says shows that it lives. */
-  heard(from: TaskId, nowMs: number): void {
-    const known = this.known.get(from);
-    if (known !== undefined) known.heardMs = nowMs;
+  beat(from: TaskId, step: number): void {
+    const known = this.roster.get(from);
+    if (known !== undefined) known.step = Math.max(known.step, step);
   }
 
-  caughtUp(from: TaskId, step: number, nowMs: number): Effect[] {
-    const known = this.known.get(from);
+  caughtUp(from: TaskId, step: number): Effect[] {
+    const known = this.roster.get(from);
     if (known === undefined || known.standing !== 'fetching') return [];
-    known.standing = 'ready';
-    known.hasState = true;
-    known.step = step;
-    return [
-      { type: 'record', event: 'member.caught-up', detail: { slot: known.member.slot, step } },
-      ...this.reform(`${known.member.slot} caught up`, nowMs),
-    ];
+    Object.assign(known, { standing: 'ready', hasState: true, step });
+    const { slot } = known.member;
+    return [{ type: 'record', event: 'member.caught-up', detail: { slot, step } }, ...this.reform(`${slot} caught up`)];
   }
 
-  lost(peer: TaskId, why: string, nowMs: number): Effect[] {
-    const known = this.known.get(peer);
-    if (this.state.kind === 'gathering' && this.state.expected.has(peer)) {
-      const expected = new Set(this.state.expected);
-      expected.delete(peer);
-      this.state = { ...this.state, expected };
-    }
-    if (known === undefined) return this.advance(nowMs);
-    this.known.delete(peer);
-    this.dropped.add(peer);
+  suspected(from: TaskId, { peer, why, generation }: MessageOf<'suspect'>): Effect[] {
+    const by = this.roster.get(from);
+    if (by === undefined) return [];
+    // It does not hear us, whatever we hear of it: we cannot lead it.
+    if (peer === this.options.self.taskId) return this.lost(from, 'unreachable');
+    if (by.standing === 'fetching') return by.donor === peer ? this.donorFailed(by) : [];
+    if (!this.roster.has(peer)) return [];
+    if (why === 'refused') return this.lost(peer, 'lost');
+    if (generation === this.generation) this.doubts.add(from, peer, why === 'broken', this.patience.nowMs);
+    return [];
+  }
+
+  lost(peer: TaskId, why: 'lost' | 'silent' | 'left' | 'unreachable'): Effect[] {
+    const member = this.forget(peer);
+    if (member === undefined) return this.advance();
+    this.dropped.set(peer, member);
+    const { slot } = member;
+    const event = why === 'silent' ? 'member.silent' : why === 'left' ? 'member.left' : 'member.lost';
     const effects: Effect[] = [
-      {
-        type: 'record',
-        event: why === 'silent' ? 'member.silent' : why === 'left' ? 'member.left' : 'member.lost',
-        detail: { slot: known.member.slot, taskId: peer, why },
-      },
-      { type: 'drop', peer: known.member, why },
-      { type: 'news', why: `${known.member.slot} ${why}` },
+      { type: 'record', event, detail: { slot, taskId: peer, why } },
+      { type: 'drop', peer: member, why },
     ];
-    for (const other of this.known.values()) {
-      if (other.donor !== peer) continue;
-      delete other.donor;
-      if (other.standing === 'fetching') effects.push(...this.sendToFetch(other));
+    const { state } = this;
+    const beside = state.kind === 'open' || state.kind === 'forming' || state.kind === 'committing';
+    if (beside && !membersOf(state.gang).some((one) => one.taskId === peer)) {
+      return [...effects, { type: 'release', peer: member, why }, ...this.sendToFetch()];
     }
-    const inGang = this.gangNow()?.some((member) => member.taskId === peer) ?? false;
-    return inGang
-      ? [...effects, ...this.reform(`${known.member.slot} ${why}`, nowMs)]
-      : [...effects, ...this.advance(nowMs)];
+    this.unreleased.push({ type: 'release', peer: member, why });
+    if (state.kind === 'gathering' || state.kind === 'restoring') return [...effects, ...this.advance()];
+    return [...effects, ...this.sendToFetch(), ...this.reform(`${slot} ${why}`)];
   }
 
-  committed(generation: number, nowMs: number): Effect[] {
-    if (this.state.kind !== 'committing' || this.state.gang.generation !== generation) return [];
-    const { gang, why } = this.state;
+  committed(generation: number): Effect[] {
+    const { state } = this;
+    if (state.kind !== 'committing' || state.gang.generation !== generation) return [];
+    const { gang } = state;
     const members = membersOf(gang);
-    const { stale } = this;
-    this.stale = false;
-    this.state = { kind: 'forming', gang, waiting: new Set(members.map((member) => member.taskId)), sinceMs: nowMs };
-    // Somebody came or went meanwhile: the number is spent, form the next one.
-    if (stale) return this.reform(this.lastWhy, nowMs);
+    this.committedGang = new Set(members.map((member) => member.taskId));
+    this.doubts.newGeneration();
+    const released = this.release();
+    if (state.again) {
+      this.state = { kind: 'holding' };
+      return [...released, ...this.reform(this.why)];
+    }
+    const limits = members.map((member) => this.patience.limitFor(member.taskId));
+    const untilMs = this.patience.nowMs + Math.max(...limits);
+    this.state = { kind: 'forming', gang, waiting: new Set(this.committedGang), untilMs };
+    const [workers, servers] = [gang.workers, gang.servers].map((some) => some.map((member) => member.slot));
+    const prepare: Message = { type: 'prepare', generation, leader: this.options.self.taskId };
     return [
-      {
-        type: 'record',
-        event: 'generation.formed',
-        detail: { generation, why, workers: gang.workers.map((m) => m.slot), servers: gang.servers.map((m) => m.slot) },
-      },
-      ...members.map(
-        (to): Effect => ({
-          type: 'send',
-          to,
-          message: { type: 'prepare', generation, leader: this.options.self.taskId },
-        }),
-      ),
+      ...released,
+      { type: 'record', event: 'generation.formed', detail: { generation, why: this.why, workers, servers } },
+      ...members.map((to): Effect => ({ type: 'send', to, message: prepare })),
     ];
   }
 
-  prepared(from: TaskId, message: MessageOf<'prepared'>, nowMs: number): Effect[] {
-    const known = this.known.get(from);
-    if (known === undefined || this.state.kind !== 'forming' || message.generation !== this.state.gang.generation)
-      return [];
-    known.heardMs = nowMs;
-    known.step = message.step;
-    known.hasState = message.hasState;
-    this.state.waiting.delete(from);
-    if (this.state.waiting.size > 0) return [];
-    return this.open(this.state.gang, nowMs);
+  /** Another leader took the number, and we hold the lease: take the next one. */
+  refused(current: number): Effect[] {
+    if (this.state.kind !== 'committing') return [];
+    this.generation = Math.max(this.generation, current);
+    this.state = { kind: 'holding' };
+    return this.reform(this.why);
   }
 
-  restored(step: number, nowMs: number): Effect[] {
+  prepared(from: TaskId, { generation, step, hasState, lends }: MessageOf<'prepared'>): Effect[] {
+    const { state } = this;
+    const known = this.roster.get(from);
+    if (known === undefined || state.kind !== 'forming' || generation !== state.gang.generation) return [];
+    Object.assign(known, { step, hasState, lends });
+    state.waiting.delete(from);
+    return state.waiting.size > 0 ? [] : this.open(state.gang);
+  }
+
+  restored(step: number): Effect[] {
     if (this.state.kind !== 'restoring') return [];
-    const self = this.known.get(this.options.self.taskId) as Known;
-    self.step = step;
-    self.hasState = true;
-    return this.settle(step, 'training starts', nowMs);
+    Object.assign(this.self, { step, hasState: true });
+    this.savedStep = step;
+    this.why = 'training starts';
+    return this.settle();
   }
 
-  tick(nowMs: number): Effect[] {
-    const silent = [...this.known.values()].filter(
-      (known) =>
-        known.member.taskId !== this.options.self.taskId && nowMs - known.heardMs > this.options.memberTimeoutMs,
-    );
-    return [...silent.flatMap((known) => this.lost(known.member.taskId, 'silent', nowMs)), ...this.advance(nowMs)];
-  }
-
-  isMember(taskId: TaskId): boolean {
-    return this.known.has(taskId);
+  tick(): Effect[] {
+    const { patience, options } = this;
+    const ids = this.roster.all().map((known) => known.member.taskId);
+    const silent = ids.filter((id) => id !== options.self.taskId && patience.isSilent(id));
+    const effects = silent.flatMap((id) => this.lost(id, 'silent'));
+    const doubted = this.doubts.verdict(ids, patience.nowMs);
+    if (doubted !== undefined) effects.push(...this.lost(doubted, 'unreachable'));
+    if (this.state.kind === 'forming' && patience.nowMs > this.state.untilMs) {
+      for (const id of [...this.state.waiting]) effects.push(...this.lost(id, 'silent'));
+    }
+    return [...effects, ...this.advance()];
   }
 
   members(): readonly GangMember[] {
-    return [...this.known.values()].map((known) => known.member);
+    return this.roster.all().map((known) => known.member);
   }
 
-  private meet(member: GangMember, hasState: boolean, step: number, nowMs: number): void {
-    this.known.set(member.taskId, { member, hasState, step, standing: 'new', heardMs: nowMs });
+  private get self(): Known {
+    return this.roster.get(this.options.self.taskId) as Known;
   }
 
   /** What time and arrivals allow in a waiting state. */
-  private advance(nowMs: number): Effect[] {
+  private advance(): Effect[] {
     const { state, options } = this;
-    if (state.kind === 'holding')
-      return this.workers().length >= options.workersMin ? this.reform('enough workers again', nowMs) : [];
+    if (state.kind === 'holding') return this.canForm() ? this.reform('enough workers again') : [];
     if (state.kind !== 'gathering') return [];
-    const all = [...this.known.values()];
-    const workers = all.filter((known) => known.member.role === 'worker');
-    const servers = all.length - workers.length;
-    const here = [...state.expected].every((id) => this.known.has(id));
-    const full = state.takeover
-      ? here
-      : here && workers.length >= options.workersMax && servers >= options.parameterServers;
-    if (!full && nowMs < state.untilMs) return [];
-    if (workers.length < options.workersMin) return [];
-    const states = workers.filter((known) => known.hasState);
-    if (states.length === 0) {
+    const workers = this.roster.workers().length;
+    const here = [...state.awaited.keys()].every((id) => this.roster.has(id));
+    const full = workers >= options.workersMax && this.roster.servers().length >= options.parameterServers;
+    const due = this.patience.nowMs >= state.untilMs;
+    if (!due && !(here && (state.takeover || full))) return [];
+    // With too few and no state there is nothing to begin with; with a state, others can be brought up to it.
+    if (workers < options.workersMin && this.roster.bestStep() === undefined && !state.takeover) return [];
+    this.state = { kind: 'holding' };
+    const absent = [...state.awaited.values()].filter((member) => !this.roster.has(member.taskId));
+    for (const member of absent) this.roster.meet(member, false, 0);
+    return [...absent.flatMap((member) => this.lost(member.taskId, 'silent')), ...this.settle()];
+  }
+
+  /** Begin with the best state there is, or with the newest checkpoint when nobody has one that is as good. */
+  private settle(): Effect[] {
+    const top = this.roster.bestStep();
+    if (top === undefined || top + 1 < this.savedStep) {
       this.state = { kind: 'restoring' };
       return [{ type: 'restore' }];
     }
-    return this.settle(Math.max(...states.map((known) => known.step)), this.lastWhy, nowMs);
+    this.roster.level(top);
+    this.state = { kind: 'holding' };
+    return [...this.sendToFetch(), ...this.reform(this.why)];
   }
 
-  /** Who is level with `top` is ready; the others fetch. */
-  private settle(top: number, why: string, nowMs: number): Effect[] {
-    const fetching: Known[] = [];
-    for (const known of this.workers('any')) {
-      const level = known.hasState ? known.step >= top - 1 : top === 0;
-      known.standing = level ? 'ready' : 'new';
-      if (!level) fetching.push(known);
-    }
-    return [...this.reform(why, nowMs), ...fetching.flatMap((known) => this.sendToFetch(known))];
+  private canForm(): boolean {
+    return this.self.standing === 'ready' && this.roster.ready().length >= this.options.workersMin;
   }
 
-  /** Begin a new generation with all that are ready; below min, hold. */
-  private reform(why: string, nowMs: number): Effect[] {
-    this.lastWhy = why;
-    if (this.state.kind === 'gathering' || this.state.kind === 'restoring') {
-      if (this.workers().length === 0) return [];
-    }
-    // The row of the generation before is still being written: its answer comes back here.
-    if (this.state.kind === 'committing') {
-      this.stale = true;
+  /** Begin a new generation with all that are level; hold while that is not possible. */
+  private reform(why: string): Effect[] {
+    this.why = why;
+    const { state, options, roster } = this;
+    if (state.kind === 'gathering' || state.kind === 'restoring') return [];
+    if (state.kind === 'committing') {
+      // The row of the generation before is still being written: its answer comes back here.
+      state.again = true;
       return [];
     }
-    const workers = this.workers();
-    if (workers.length < this.options.workersMin) {
-      // Blank newcomers count towards min only once they can be level; with nobody level they would wait for ever.
-      if (this.state.kind === 'holding') return [];
-      this.state = { kind: 'holding', sinceMs: nowMs };
-      return [{ type: 'news', why: `${workers.length} workers are left, ${this.options.workersMin} are needed` }];
+    if (roster.ready().length === 0) return this.settle();
+    if (!this.canForm()) {
+      this.state = { kind: 'holding' };
+      const news = `${roster.ready().length} workers are level, ${options.workersMin} are needed`;
+      return [...this.release(), ...(state.kind === 'holding' ? [] : [{ type: 'news', why: news } as const])];
     }
-    const bySlot = (a: Known, b: Known): number => slotIndex(a.member) - slotIndex(b.member);
-    const servers = [...this.known.values()].filter((known) => known.member.role === 'parameter-server');
+    const others = roster.ready().filter((known) => known !== this.self);
+    const workers = [this.self, ...others.sort(bySlot).slice(0, options.workersMax - 1)].sort(bySlot);
     this.generation += 1;
     const gang: Gang = {
       generation: this.generation,
-      leader: this.options.self.taskId,
-      workers: workers
-        .sort(bySlot)
-        .slice(0, this.options.workersMax)
-        .map((known) => known.member),
-      servers: servers.sort(bySlot).map((known) => known.member),
+      leader: options.self.taskId,
+      workers: workers.map((known) => known.member),
+      servers: [...roster.servers()].sort(bySlot).map((known) => known.member),
     };
-    this.state = { kind: 'committing', gang, why };
-    return [{ type: 'commit-generation', gang, fromStep: this.topStep(), why }];
+    this.state = { kind: 'committing', gang, again: false };
+    return [{ type: 'commit-generation', gang, fromStep: roster.readyStep(), why }];
   }
 
-  private open(gang: Gang, nowMs: number): Effect[] {
-    const standing = gang.workers.map((member) => this.known.get(member.taskId)).filter((known) => known !== undefined);
-    const top = Math.max(...standing.map((known) => known.step));
-    // More than one step behind is only possible for one whose donor went: it has to fetch again (LD3).
-    const late = standing.filter((known) => known.step < top - 1 && known.donor === undefined);
+  private open(gang: Gang): Effect[] {
+    const all = gang.workers.map((member) => this.roster.get(member.taskId)).filter((known) => known !== undefined);
+    const { top, lender, late, behind } = alignment(all);
     if (late.length > 0) {
-      for (const known of late) known.standing = 'new';
-      return [...late.flatMap((known) => this.sendToFetch(known)), ...this.reform(this.lastWhy, nowMs)];
+      for (const known of late) {
+        known.standing = 'new';
+        delete known.donor;
+      }
+      return [...this.sendToFetch(), ...this.reform(this.why)];
     }
-    const lender = (standing.find((known) => known.step === top) as Known).member.taskId;
-    const behind = standing.filter((known) => known.step < top).map((known) => known.member.taskId);
-    for (const known of standing) delete known.donor;
-    this.state = { kind: 'open', gang, fromStep: top };
-    const message: Message = { type: 'begin', gang, fromStep: top, behind, lender };
-    const waiting = this.workers('any').filter((known) => known.standing === 'new');
-    return [
-      ...membersOf(gang).map((to): Effect => ({ type: 'send', to, message })),
-      ...waiting.flatMap((known) => this.sendToFetch(known)),
-    ];
+    for (const known of all) delete known.donor;
+    this.state = { kind: 'open', gang };
+    const message: Message = {
+      type: 'begin',
+      gang,
+      fromStep: top,
+      behind,
+      ...(lender === undefined ? {} : { lender: lender.member.taskId }),
+    };
+    return [...membersOf(gang).map((to): Effect => ({ type: 'send', to, message })), ...this.sendToFetch()];
   }
 
-  private sendToFetch(known: Known): Effect[] {
-    const donors = this.workers('any').filter(
-      (other) => other.standing === 'ready' && other.hasState && other !== known,
-    );
-    const top = Math.max(...donors.map((donor) => donor.step));
-    const donor = donors.find((candidate) => candidate.step >= top - 1);
-    known.standing = donor === undefined ? 'new' : 'fetching';
-    if (donor === undefined) return [];
-    known.donor = donor.member.taskId;
-    return [
-      { type: 'send', to: known.member, message: { type: 'fetch', generation: this.generation, donor: donor.member } },
-    ];
+  /** Everybody that is behind is told whose state to copy; while we gather or restore there is none to be given. */
+  private sendToFetch(): Effect[] {
+    if (this.state.kind === 'gathering' || this.state.kind === 'restoring') return [];
+    return this.roster.assignDonors().map(({ to, donor }) => ({
+      type: 'send',
+      to: to.member,
+      message: { type: 'fetch', generation: this.generation, donor },
+    }));
   }
 
-  private workers(which: 'ready' | 'any' = 'ready'): Known[] {
-    return [...this.known.values()].filter(
-      (known) => known.member.role === 'worker' && (which === 'any' || known.standing === 'ready'),
-    );
+  private donorFailed(known: Known): Effect[] {
+    const others = this.roster.failDonor(known);
+    if (others) return this.sendToFetch();
+    if (known !== this.self) return this.lost(known.member.taskId, 'unreachable');
+    known.failedDonors.clear();
+    return this.sendToFetch();
   }
 
-  private topStep(): number {
-    return Math.max(
-      0,
-      ...this.workers('any')
-        .filter((known) => known.hasState)
-        .map((known) => known.step),
-    );
-  }
-
-  private gangNow(): readonly GangMember[] | undefined {
+  /** It is not one of us any more; answers who it was. */
+  private forget(peer: TaskId): GangMember | undefined {
     const { state } = this;
-    return state.kind === 'open' || state.kind === 'forming' || state.kind === 'committing'
-      ? membersOf(state.gang)
-      : undefined;
+    const awaited = state.kind === 'gathering' ? state.awaited.get(peer) : undefined;
+    if (state.kind === 'gathering') state.awaited.delete(peer);
+    const member = this.roster.get(peer)?.member ?? awaited;
+    this.roster.delete(peer);
+    this.roster.forgetDonor(peer);
+    this.doubts.forget(peer);
+    return member;
   }
-}
 
-function slotIndex(member: GangMember): number {
-  return Number(member.slot.slice(member.slot.lastIndexOf('/') + 1));
+  private release(): Effect[] {
+    const released = this.unreleased;
+    this.unreleased = [];
+    return released;
+  }
 }

@@ -1,27 +1,29 @@
 /**
- * One task in the gang: finds the leader, follows it, refuses what is old, and leads when it holds the lease. Ties the
- * other machines of this folder together: Trainer (workers), Reducer (whoever has a partition), Leader (whoever leads).
+ * One task in the gang: follows a leader, refuses what is old, and leads when it holds the lease. Ties the other machines
+ * of this folder together: Follower, Trainer (workers), Reducer (whoever has a partition), Leader (whoever leads).
  *
  * Invariants
  *  MB1 `generation` never goes down, and what carries a smaller one is refused (P5, R1).
  *  MB2 A broken connection is taken for a lost member by the leader; a member that was dropped and comes back is told
  *      `fenced` and exits. So a zombie changes nothing.
- *  MB3 A member that loses its leader and still has its state tries for the lease at once; a blank one waits until the
- *      lease runs out, so that survivors go first.
+ *  MB3 Who loses the lease does not go: it follows the new leader with the state it has, or is told that it is out.
+ *  MB4 Whatever we wait for, somebody is asked again or complained about when it does not come.
  */
 import type { GangMember, TaskId } from '../run.ts';
 import type { Effect, Event } from './effects.ts';
+import { Follower } from './follower.ts';
 import { Leader, type LeaderOptions } from './leader.ts';
-import { type BeatReport, type Gang, type Message, type MessageOf, membersOf } from './messages.ts';
+import { type BeatReport, type Gang, type Message, type MessageOf, membersOf, partnersOf } from './messages.ts';
+import { Patience, type PatienceOptions } from './patience.ts';
 import { Reducer } from './reducer.ts';
 import { Trainer, type TrainingShape } from './trainer.ts';
 
 export interface MemberOptions {
   readonly self: GangMember;
   readonly shape: TrainingShape;
-  readonly leader: Omit<LeaderOptions, 'self'>;
+  readonly leader: Omit<LeaderOptions, 'self' | 'heartbeatIntervalMs'>;
   readonly heartbeatIntervalMs: number;
-  readonly memberTimeoutMs: number;
+  readonly patience: PatienceOptions;
   /** How long a step may still take after SIGTERM. */
   readonly graceMs: number;
   /** What the heartbeat says; asked for with every beat. */
@@ -35,14 +37,11 @@ export class Member {
   generation = 0;
   gang: Gang | undefined;
   readonly trainer: Trainer;
+  readonly patience: Patience;
   leading: Leader | undefined;
   private readonly options: MemberOptions;
   private readonly reducer: Reducer;
-  private following: GangMember | undefined;
-  private fence = 0;
-  private leaderHeardMs = 0;
-  private leaderGone = false;
-  private nextSeekMs = 0;
+  private readonly follower: Follower;
   private nextBeatMs = 0;
   private readonly lost = new Set<TaskId>();
   private buffered: { from: TaskId; message: MessageOf<'contribution'> }[] = [];
@@ -51,27 +50,35 @@ export class Member {
 
   constructor(options: MemberOptions) {
     this.options = options;
+    this.patience = new Patience(options.patience);
     this.trainer = new Trainer(options.self, options.shape);
     this.reducer = new Reducer(options.self, options.shape.shards, options.shape.vectorLength);
+    this.follower = new Follower(options.self, this.patience, options.heartbeatIntervalMs, () => {
+      const { hasState, step } = this.trainer;
+      return { hasState, step, generation: this.generation };
+    });
+    // A parameter server computes nothing that could take long.
+    if (options.self.role === 'parameter-server') this.patience.prove();
   }
 
   get leader(): GangMember | undefined {
-    return this.following;
+    return this.follower.leader;
   }
 
   start(): Effect[] {
-    return [{ type: 'seek-leader' }];
+    return [this.follower.seek()];
   }
 
   /** Effects in the order in which they are to be carried out. What we send to ourselves is handled here. */
-  handle(event: Event, nowMs: number): Effect[] {
+  handle(event: Event, clockMs: number): Effect[] {
     const out: Effect[] = [];
-    let queue = this.react(event, nowMs);
+    this.patience.look(clockMs);
+    let queue = this.ended ? [] : this.react(event);
     while (queue.length > 0 && !this.ended) {
       const later: Effect[] = [];
       for (const effect of queue) {
         if (effect.type === 'send' && effect.to.taskId === this.options.self.taskId) {
-          later.push(...this.onMessage(effect.to.taskId, effect.message, nowMs));
+          later.push(...this.onMessage(effect.to.taskId, effect.message));
         } else {
           out.push(effect);
           if (effect.type === 'exit') this.ended = true;
@@ -79,79 +86,87 @@ export class Member {
       }
       queue = later;
     }
-    if (!this.ended) out.push(...this.leaveWhenDue(nowMs));
+    if (!this.ended) out.push(...this.leaveWhenDue());
     return out;
   }
 
-  private react(event: Event, nowMs: number): Effect[] {
+  private react(event: Event): Effect[] {
     switch (event.type) {
       case 'message':
-        return this.onMessage(event.from, event.message, nowMs);
+        return this.onMessage(event.from, event.message);
       case 'link-lost':
-        return this.onLinkLost(event.peer, event.refused, nowMs);
+        return this.onLinkLost(event.peer, event.refused);
+      case 'heard':
+        this.patience.heard(event.peer);
+        return [];
       case 'computed':
+        this.patience.prove();
         return this.trainer.computed(event.generation, event.step, event.parts);
       case 'evaluated':
         return this.trainer.evaluatedAt(event.step, event.stop);
       case 'lease-held':
-        return this.onLeaseHeld(event.row.fence, event.gang, nowMs);
+        return this.onLeaseHeld(event);
       case 'lease-other':
-        return this.onLeaseOther(event.row, nowMs);
+        return this.onLeaseOther(event.row);
+      case 'training-over':
+        return [{ type: 'exit', why: 'dismissed', save: false }];
       case 'generation-committed':
-        return this.leading?.committed(event.generation, nowMs) ?? [];
+        return this.leading?.committed(event.generation) ?? [];
       case 'generation-refused':
-        return [this.fencedBy(event.current), { type: 'exit', why: 'fenced', save: false }];
+        return this.leading?.refused(event.current) ?? [];
       case 'restored':
         this.trainer.restored(event.step);
-        return this.leading?.restored(event.step, nowMs) ?? [];
+        return this.leading?.restored(event.step) ?? [];
       case 'tick':
-        return this.onTick(nowMs);
+        return this.onTick();
       case 'interrupt':
-        this.leaving ??= { step: this.trainer.step, untilMs: nowMs + this.options.graceMs };
+        this.leaving ??= { step: this.trainer.step, untilMs: this.patience.nowMs + this.options.graceMs };
         return [];
     }
   }
 
-  private onMessage(from: TaskId, message: Message, nowMs: number): Effect[] {
+  private onMessage(from: TaskId, message: Message): Effect[] {
     this.lost.delete(from);
-    this.leading?.heard(from, nowMs);
-    if (from === this.following?.taskId) this.leaderHeardMs = nowMs;
+    this.patience.heard(from, message.type === 'beat' ? message.slowestMs : undefined);
+    this.follower.heard(from);
     switch (message.type) {
       case 'lead':
-        return message.fence > this.fence ? this.follow(message.member, message.fence, nowMs) : [];
+        return this.leading === undefined
+          ? this.follower.hearsOf(message.member, message.fence)
+          : [this.follower.seek()];
       case 'hello':
-        return this.leading?.hello(message, nowMs) ?? [];
+        return this.leading?.hello(message) ?? [];
       case 'prepare':
         return this.onPrepare(from, message);
       case 'prepared':
-        return this.leading?.prepared(from, message, nowMs) ?? [];
+        return this.leading?.prepared(from, message) ?? [];
       case 'begin':
         return this.onBegin(from, message);
       case 'fetch':
-        return [{ type: 'send', to: message.donor, message: { type: 'want-snapshot', member: this.options.self } }];
+        return this.onFetch(message.donor);
       case 'want-snapshot':
         return this.trainer.hasState ? this.trainer.lend(message.member) : [];
       case 'snapshot':
-        return [...this.trainer.load(message), ...this.tellLeader({ type: 'caught-up', step: message.step })];
+        return this.onSnapshot(from, message);
       case 'replay':
-        return this.trainer.replay(message);
+        return this.orRefuse(from, message, this.trainer.replay(from, message));
       case 'caught-up':
-        return this.leading?.caughtUp(from, message.step, nowMs) ?? [];
+        return this.leading?.caughtUp(from, message.step) ?? [];
       case 'contribution':
         return this.onContribution(from, message);
       case 'reduced':
         return this.orRefuse(from, message, this.trainer.reduced(from, message));
       case 'beat':
-        return this.onBeat(from, message, nowMs);
+        return this.onBeat(from, message);
       case 'suspect':
-        return this.leading?.lost(message.peer, 'unreachable', nowMs) ?? [];
+        return this.leading?.suspected(from, message) ?? [];
       case 'leaving':
-        return this.leading?.lost(from, 'left', nowMs) ?? [];
+        return this.leading?.lost(from, 'left') ?? [];
       case 'dismiss':
-        return from === this.following?.taskId ? [{ type: 'exit', why: 'dismissed', save: false }] : [];
+        return this.follower.follows(from) ? [{ type: 'exit', why: 'dismissed', save: false }] : [];
       case 'fenced':
-        return message.generation > this.generation || from === this.following?.taskId
-          ? [this.fencedBy(message.generation), { type: 'exit', why: 'fenced', save: false }]
+        return message.generation > this.generation || this.follower.follows(from)
+          ? this.fencedBy(message.generation)
           : [];
     }
   }
@@ -164,8 +179,8 @@ export class Member {
     this.buffered = [];
     this.trainer.prepare();
     this.reducer.pause();
-    const { step, hasState } = this.trainer;
-    return this.tellLeader({ type: 'prepared', generation: message.generation, step, hasState });
+    const { step, hasState, lends } = this.trainer;
+    return this.follower.tell({ type: 'prepared', generation: message.generation, step, hasState, lends });
   }
 
   private onBegin(from: TaskId, message: MessageOf<'begin'>): Effect[] {
@@ -173,11 +188,24 @@ export class Member {
     if (gang.generation !== this.generation) return [this.refusal(from, 'begin', `generation ${gang.generation}`)];
     this.gang = gang;
     this.reducer.begin(gang, message.fromStep);
+    for (const partner of this.partners()) this.patience.heard(partner.taskId);
     const isWorker = gang.workers.some((worker) => worker.taskId === this.options.self.taskId);
     const effects = isWorker ? this.trainer.begin(message) : [];
     const waiting = this.buffered;
     this.buffered = [];
     return [...effects, ...waiting.flatMap((early) => this.onContribution(early.from, early.message))];
+  }
+
+  private onFetch(donor: GangMember): Effect[] {
+    this.trainer.fetch(donor.taskId);
+    this.patience.heard(donor.taskId);
+    return [{ type: 'send', to: donor, message: { type: 'want-snapshot', member: this.options.self } }];
+  }
+
+  private onSnapshot(from: TaskId, message: MessageOf<'snapshot'>): Effect[] {
+    const loaded = this.trainer.load(from, message);
+    if (!Array.isArray(loaded)) return this.orRefuse(from, message, loaded);
+    return [...loaded, ...this.follower.tell({ type: 'caught-up', step: message.step })];
   }
 
   private onContribution(from: TaskId, message: MessageOf<'contribution'>): Effect[] {
@@ -189,144 +217,136 @@ export class Member {
     return this.orRefuse(from, message, this.reducer.take(from, message));
   }
 
-  private onBeat(from: TaskId, message: MessageOf<'beat'>, nowMs: number): Effect[] {
+  private onBeat(from: TaskId, message: MessageOf<'beat'>): Effect[] {
     if (this.leading !== undefined) {
-      this.leading.beat(from, message.step, nowMs);
-      return [];
+      this.leading.beat(from, message.step);
+      return this.leading.answerToDropped(from);
     }
     // The leader prepares its members before it beats with a new generation: it has gone on without us.
-    const droppedUs =
-      from === this.following?.taskId && this.gang !== undefined && message.generation > this.generation;
-    return droppedUs ? [this.fencedBy(message.generation), { type: 'exit', why: 'fenced', save: false }] : [];
+    const droppedUs = this.follower.follows(from) && this.gang !== undefined && message.generation > this.generation;
+    return droppedUs ? this.fencedBy(message.generation) : [];
   }
 
-  private onLinkLost(peer: TaskId, refused: boolean, nowMs: number): Effect[] {
+  private onLinkLost(peer: TaskId, refused: boolean): Effect[] {
     this.trainer.forget(peer);
     this.lost.add(peer);
-    if (this.leading !== undefined) return this.leading.lost(peer, 'lost', nowMs);
-    if (peer !== this.following?.taskId) {
-      const inGang = this.gang !== undefined && membersOf(this.gang).some((member) => member.taskId === peer);
-      return inGang ? this.tellLeader({ type: 'suspect', peer }) : [];
-    }
-    if (refused && this.trainer.hasState) {
-      this.following = undefined;
-      this.nextSeekMs = nowMs + this.options.heartbeatIntervalMs;
-      return [{ type: 'seek-leader', gone: peer }];
-    }
-    // Still there: it has dropped us and will say so. Not there and we are blank: survivors go first (MB3).
-    if (!refused) return this.tellLeader(this.hello());
-    this.leaderGone = true;
-    return [];
+    if (this.leading !== undefined) return this.leading.lost(peer, 'lost');
+    if (this.follower.follows(peer)) return this.follower.leaderLost(peer, refused);
+    const partner = this.gang !== undefined && membersOf(this.gang).some((member) => member.taskId === peer);
+    const needed = partner || peer === this.trainer.fetchingFrom;
+    return needed ? this.suspect(peer, refused ? 'refused' : 'broken') : [];
   }
 
-  private onLeaseHeld(fence: number, gang: MessageGang | undefined, nowMs: number): Effect[] {
-    this.fence = fence;
-    this.leaderGone = false;
-    const { self } = this.options;
-    this.following = self;
-    const survivors = (gang?.members ?? []).filter(
-      (member) => member.taskId !== self.taskId && member.taskId !== gang?.leader && !this.lost.has(member.taskId),
-    );
+  private onLeaseHeld({ row, gang, savedStep }: Extract<Event, { type: 'lease-held' }>): Effect[] {
+    const { self, heartbeatIntervalMs } = this.options;
+    this.follower.lead(row.fence);
+    const lastGang = gang?.members ?? [];
+    const others = lastGang.filter((member) => member.taskId !== self.taskId && !this.lost.has(member.taskId));
     const { step, hasState } = this.trainer;
+    // The leader before us is gone or hangs. With a state of our own we do not wait for it, but it may come (MB3).
+    const awaited = others.filter((member) => !hasState || member.taskId !== gang?.leader);
     const generation = Math.max(this.generation, gang?.generation ?? 0);
-    this.leading = new Leader({ ...this.options.leader, self }, { generation, survivors, hasState, step, nowMs });
+    const options = { ...this.options.leader, self, heartbeatIntervalMs };
+    const from = { generation, lastGang, awaited, hasState, step, savedStep };
+    this.leading = new Leader(options, this.patience, from);
     return [
-      { type: 'record', event: 'lease.taken', detail: { slot: self.slot, fence } },
-      ...survivors.map((to): Effect => ({ type: 'send', to, message: { type: 'lead', member: self, fence } })),
-      ...this.leading.tick(nowMs),
+      { type: 'record', event: 'lease.taken', detail: { slot: self.slot, fence: row.fence } },
+      ...others.map((to): Effect => ({ type: 'send', to, message: { type: 'lead', member: self, fence: row.fence } })),
+      ...this.leading.tick(),
     ];
   }
 
-  private onLeaseOther(row: GangMemberRow, nowMs: number): Effect[] {
-    if (this.leading !== undefined) {
-      // Somebody took the lease from us: we were too slow, and the others go on without us.
-      return [
-        { type: 'record', event: 'lease.lost', detail: { to: row.slot } },
-        { type: 'exit', why: 'fenced', save: false },
-      ];
-    }
+  private onLeaseOther(row: Extract<Event, { type: 'lease-other' }>['row']): Effect[] {
     const { taskId, slot, host, port, fence } = row;
-    return this.follow({ taskId, slot, host, port, role: 'worker' }, fence, nowMs);
+    const leader: GangMember = { taskId, slot, host, port, role: 'worker' };
+    if (this.leading === undefined) return this.follower.follow(leader, fence);
+    // Somebody took the lease from us: we were too slow.
+    this.leading = undefined;
+    this.follower.stepDown();
+    return [{ type: 'record', event: 'lease.lost', detail: { to: slot } }, ...this.follower.follow(leader, fence)];
   }
 
-  private follow(leader: GangMember, fence: number, nowMs: number): Effect[] {
-    if (this.leading !== undefined) return [{ type: 'seek-leader' }];
-    this.fence = Math.max(this.fence, fence);
-    this.following = leader;
-    this.leaderHeardMs = nowMs;
-    this.leaderGone = false;
-    return this.tellLeader(this.hello());
-  }
-
-  private onTick(nowMs: number): Effect[] {
+  private onTick(): Effect[] {
+    const { nowMs } = this.patience;
     const effects: Effect[] = [];
     if (nowMs >= this.nextBeatMs) {
       this.nextBeatMs = nowMs + this.options.heartbeatIntervalMs;
-      effects.push(...this.beats());
+      effects.push(...this.beats(), ...this.complaints());
     }
-    if (this.leading !== undefined) return [...effects, ...this.leading.tick(nowMs)];
-    const silent = this.following !== undefined && nowMs - this.leaderHeardMs > this.options.memberTimeoutMs;
-    // Without a leader, or with one that is gone or silent, look again with every beat.
-    if ((silent || this.following === undefined || this.leaderGone) && nowMs >= this.nextSeekMs) {
-      this.nextSeekMs = nowMs + this.options.heartbeatIntervalMs;
-      effects.push({ type: 'seek-leader' });
-    }
-    return effects;
+    if (this.leading === undefined) return [...effects, ...this.follower.tick()];
+    this.leading.beat(this.options.self.taskId, this.trainer.step);
+    return [...effects, ...this.leading.tick()];
   }
 
+  /** A sign of life to everybody that needs one of us: the leader, those we lead, whom we work with, whom we lend to. */
   private beats(): Effect[] {
     const { self, report } = this.options;
-    const message: Message = { type: 'beat', generation: this.generation, step: this.trainer.step, report: report() };
-    const followed = this.following === undefined || this.leaderGone ? [] : [this.following];
-    const to = this.leading?.members() ?? followed;
-    return to
-      .filter((member) => member.taskId !== self.taskId)
-      .map((member) => ({ type: 'send', to: member, message }));
+    const { slowestMs } = this.patience;
+    const message: Message = {
+      type: 'beat',
+      generation: this.generation,
+      step: this.trainer.step,
+      report: report(),
+      ...(slowestMs === undefined ? {} : { slowestMs }),
+    };
+    const others = [...(this.leading?.members() ?? []), ...this.partners(), ...this.trainer.lentTo];
+    const to = new Map(others.map((member) => [member.taskId, member]));
+    to.delete(self.taskId);
+    if (this.leader !== undefined) to.delete(this.leader.taskId);
+    return [
+      ...(this.leading === undefined ? this.follower.greet(message) : []),
+      ...[...to.values()].map((member): Effect => ({ type: 'send', to: member, message })),
+    ];
+  }
+
+  /** Whom we wait for in vain (MB4); repeated with every beat. */
+  private complaints(): Effect[] {
+    const donor = this.trainer.fetchingFrom;
+    const waitedFor = [
+      ...(this.leading === undefined ? this.partners().map((partner) => partner.taskId) : []),
+      ...(this.leader === undefined ? [] : [this.leader.taskId]),
+      ...(donor === undefined ? [] : [donor]),
+    ];
+    const silent = new Set(waitedFor.filter((id) => id !== this.options.self.taskId && this.patience.isSilent(id)));
+    return [...silent].flatMap((id) => this.suspect(id, 'silent'));
+  }
+
+  private partners(): readonly GangMember[] {
+    return this.gang === undefined ? [] : partnersOf(this.gang, this.options.self.taskId);
   }
 
   /** SIGTERM: once the step in flight is applied, or when it takes too long. */
-  private leaveWhenDue(nowMs: number): Effect[] {
+  private leaveWhenDue(): Effect[] {
     if (this.leaving === undefined) return [];
-    const { phase, step } = this.trainer;
+    const { phase, step, hasState } = this.trainer;
     const busy = (phase === 'computing' || phase === 'waiting') && step === this.leaving.step;
-    if (busy && nowMs < this.leaving.untilMs) return [];
+    if (busy && this.patience.nowMs < this.leaving.untilMs) return [];
     this.ended = true;
-    const alone = (this.gang?.workers.length ?? 1) <= 1;
-    const save = this.trainer.hasState && (this.leading !== undefined || alone);
+    const alone = this.gang !== undefined && this.gang.workers.length <= 1;
+    const save = hasState && (this.leading !== undefined || alone);
     return [
-      ...(this.leading === undefined ? this.tellLeader({ type: 'leaving' }) : []),
+      ...(this.leading === undefined ? this.follower.tell({ type: 'leaving' }) : []),
       { type: 'exit', why: 'left', save },
     ];
   }
 
-  private hello(): Message {
-    const { step, hasState } = this.trainer;
-    return { type: 'hello', member: this.options.self, hasState, step };
-  }
-
-  private tellLeader(message: Message): Effect[] {
-    return this.following === undefined ? [] : [{ type: 'send', to: this.following, message }];
+  private suspect(peer: TaskId, why: MessageOf<'suspect'>['why']): Effect[] {
+    return this.follower.tell({ type: 'suspect', peer, why, generation: this.generation });
   }
 
   private orRefuse(from: TaskId, message: Message, outcome: Effect[] | { readonly refused: string }): Effect[] {
     if (Array.isArray(outcome)) return outcome;
-    const effects: Effect[] = [this.refusal(from, message.type, outcome.refused)];
-    const gang = this.gang;
-    const known = gang === undefined || membersOf(gang).some((member) => member.taskId === from);
-    const sender = known ? undefined : this.leading?.members().find((member) => member.taskId === from);
-    if (sender !== undefined)
-      effects.push({ type: 'send', to: sender, message: { type: 'fenced', generation: this.generation } });
-    return effects;
+    return [this.refusal(from, message.type, outcome.refused), ...(this.leading?.answerToDropped(from) ?? [])];
   }
 
   private refusal(from: TaskId, what: string, why: string): Effect {
     return { type: 'record', event: 'frame.refused', detail: { from, what, why, generation: this.generation } };
   }
 
-  private fencedBy(current: number): Effect {
-    return { type: 'record', event: 'member.fenced', detail: { mine: this.generation, current } };
+  private fencedBy(current: number): Effect[] {
+    return [
+      { type: 'record', event: 'member.fenced', detail: { mine: this.generation, current } },
+      { type: 'exit', why: 'fenced', save: false },
+    ];
   }
 }
-
-type MessageGang = NonNullable<Extract<Event, { type: 'lease-held' }>['gang']>;
-type GangMemberRow = Extract<Event, { type: 'lease-other' }>['row'];

@@ -4,8 +4,8 @@
  *
  * Who says what:
  *   to the leader      hello, prepared, caught-up, beat, suspect, leaving
- *   from the leader    lead, prepare, begin, fetch, beat, dismiss
- *   between members    contribution, reduced, want-snapshot, snapshot, replay, fenced
+ *   from the leader    lead, prepare, begin, fetch, beat, dismiss, fenced
+ *   between members    contribution, reduced, want-snapshot, snapshot, replay, beat
  */
 import type { GangMember, TaskId } from '../run.ts';
 
@@ -33,23 +33,52 @@ export const noSums: EpochSums = [0, 0, 0];
 export type Message =
   /** `I lead now`, from a member that has just taken the lease. */
   | { readonly type: 'lead'; readonly member: GangMember; readonly fence: number }
-  | { readonly type: 'hello'; readonly member: GangMember; readonly hasState: boolean; readonly step: number }
+  | {
+      readonly type: 'hello';
+      readonly member: GangMember;
+      readonly hasState: boolean;
+      readonly step: number;
+      /** The newest that the member was prepared for, 0 for a newcomer: who was left out of a later one is out. */
+      readonly generation: number;
+    }
   | { readonly type: 'prepare'; readonly generation: number; readonly leader: TaskId }
-  | { readonly type: 'prepared'; readonly generation: number; readonly step: number; readonly hasState: boolean }
+  | {
+      readonly type: 'prepared';
+      readonly generation: number;
+      readonly step: number;
+      readonly hasState: boolean;
+      /** It has the total that led to its step, for those that are one step behind. */
+      readonly lends: boolean;
+    }
   | {
       readonly type: 'begin';
       readonly gang: Gang;
       readonly fromStep: number;
-      /** Members one step behind, and the member that lends them the reduced vector of that step. */
+      /** Members that are behind, and the member that lends them the total of the step before the first. */
       readonly behind: readonly TaskId[];
-      readonly lender: TaskId;
+      readonly lender?: TaskId;
     }
   | { readonly type: 'fetch'; readonly generation: number; readonly donor: GangMember }
   | { readonly type: 'caught-up'; readonly step: number }
-  | { readonly type: 'beat'; readonly generation: number; readonly step: number; readonly report: BeatReport }
+  | {
+      readonly type: 'beat';
+      readonly generation: number;
+      readonly step: number;
+      readonly report: BeatReport;
+      /** The longest that the sender has lately gone without looking up; absent until it has done a step (PT3). */
+      readonly slowestMs?: number;
+    }
   | { readonly type: 'leaving' }
-  /** We cannot reach this member any more. */
-  | { readonly type: 'suspect'; readonly peer: TaskId }
+  /**
+   * We do not hear this member any more. `refused`: nothing listens at its address; `broken`: what was on the way to or
+   * from it is lost; `silent`: it says nothing, which is repeated with every beat as long as it is true.
+   */
+  | {
+      readonly type: 'suspect';
+      readonly peer: TaskId;
+      readonly why: 'refused' | 'broken' | 'silent';
+      readonly generation: number;
+    }
   | { readonly type: 'dismiss'; readonly generation: number }
   | { readonly type: 'fenced'; readonly generation: number }
   | { readonly type: 'want-snapshot'; readonly member: GangMember }
@@ -86,6 +115,18 @@ export type MessageOf<T extends MessageType> = Extract<Message, { type: T }>;
 /** The reducers of a gang: the parameter servers, or the workers when there are none. Partition p belongs to reducer p. */
 export function reducersOf(gang: Gang): readonly GangMember[] {
   return gang.servers.length > 0 ? gang.servers : gang.workers;
+}
+
+/** Whom a member exchanges tensors with: workers with reducers. What goes wrong between them, only they can see. */
+export function partnersOf(gang: Gang, self: TaskId): readonly GangMember[] {
+  const reducers = reducersOf(gang);
+  const works = gang.workers.some((worker) => worker.taskId === self);
+  const reduces = reducers.some((reducer) => reducer.taskId === self);
+  const partners = new Map(
+    [...(works ? reducers : []), ...(reduces ? gang.workers : [])].map((one) => [one.taskId, one]),
+  );
+  partners.delete(self);
+  return [...partners.values()];
 }
 
 export function membersOf(gang: Gang): readonly GangMember[] {

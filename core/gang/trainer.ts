@@ -4,7 +4,8 @@
  * refusing old generations is the member's (member.ts).
  *
  * Invariants
- *  TR1 `step` counts updates applied; it never goes back, but by `load` of a snapshot on a newcomer.
+ *  TR1 `step` counts updates applied; it never goes back, but by `load` of a snapshot that we were told to fetch, from the
+ *      donor that we were told to ask.
  *  TR2 An update is applied only from a total over all shards of that step, so the state after `step` updates is the same
  *      bits on every worker, whoever computed what (P2).
  *  TR3 The reduced vector of the last applied step is kept until the next: a member one step behind is brought up with it.
@@ -40,8 +41,12 @@ export class Trainer {
   private missing = new Set<number>();
   private lastReduced: { step: number; vector: Float32Array } | undefined;
   private readonly borrowers = new Map<TaskId, GangMember>();
-  /** Totals that came before the one they follow, from another lender; a few at most. */
-  private readonly early = new Map<number, Float32Array>();
+  /** Whose snapshot we wait for; then, who sends us the updates after it. */
+  private donor: TaskId | undefined;
+  private source: TaskId | undefined;
+  /** Who brings those up that are one step behind, and its total when it comes before those from the source. */
+  private lender: TaskId | undefined;
+  private early: { step: number; vector: Float32Array } | undefined;
   private evaluated = -1;
   private evaluating = -1;
   private stopAt: number;
@@ -51,6 +56,25 @@ export class Trainer {
     this.shape = shape;
     this.stopAt = shape.totalSteps;
     this.incoming = new Float32Array(0);
+  }
+
+  /** Whether `lastReduced` is what led to our step. */
+  get lends(): boolean {
+    return this.lastReduced !== undefined && this.lastReduced.step === this.step - 1;
+  }
+
+  /** Whom we wait for to send its state. */
+  get fetchingFrom(): TaskId | undefined {
+    return this.donor;
+  }
+
+  fetch(donor: TaskId): void {
+    this.donor = donor;
+  }
+
+  /** Who gets every update of ours. */
+  get lentTo(): readonly GangMember[] {
+    return [...this.borrowers.values()];
   }
 
   /** A new generation is being formed: drop the step in flight. What it had computed is computed again, to the same bits. */
@@ -64,8 +88,10 @@ export class Trainer {
     this.gang = gang;
     this.fromStep = fromStep;
     this.hasState = true;
+    this.donor = undefined;
+    this.lender = message.lender;
     const effects: Effect[] = [];
-    if (message.lender === this.me.taskId && this.lastReduced !== undefined) {
+    if (message.lender === this.me.taskId && this.lastReduced !== undefined && this.lends) {
       const { step, vector } = this.lastReduced;
       for (const to of gang.workers.filter((worker) => message.behind.includes(worker.taskId))) {
         // A borrower has had every update already, in order, on the same link.
@@ -89,11 +115,15 @@ export class Trainer {
     this.borrowers.delete(peer);
   }
 
-  load(message: MessageOf<'snapshot'>): Effect[] {
-    this.step = message.step;
+  /** Effects, or the reason for which the snapshot was refused. */
+  load(from: TaskId, message: MessageOf<'snapshot'>): Effect[] | { readonly refused: string } {
+    if (this.donor !== from) return { refused: 'a snapshot that was not asked for' };
+    const { step, sums, lastSums, parameterLength, payload } = message;
+    this.donor = undefined;
+    this.source = from;
+    this.step = step;
     this.hasState = true;
     this.lastReduced = undefined;
-    const { step, sums, lastSums, parameterLength, payload } = message;
     return [{ type: 'load', step, sums, lastSums, parameterLength, payload }, ...this.align()];
   }
 
@@ -103,16 +133,17 @@ export class Trainer {
     this.hasState = true;
   }
 
-  /** An update that the others have made already. Two may lend us the same one: the second no longer fits. */
-  replay(message: MessageOf<'replay'>): Effect[] {
-    if (message.payload.length !== this.shape.vectorLength || !this.hasState) return [];
-    if (message.step > this.step && this.early.size < 8) this.early.set(message.step, message.payload);
-    if (message.step !== this.step) return [];
-    const effects: Effect[] = [];
-    for (let next: Float32Array | undefined = message.payload; next !== undefined; next = this.early.get(this.step)) {
-      this.early.delete(this.step);
-      effects.push(...this.apply(next));
-    }
+  /** An update that the others have made already: from our source in order, from the lender the one before the first. */
+  replay(from: TaskId, message: MessageOf<'replay'>): Effect[] | { readonly refused: string } {
+    const { step, payload } = message;
+    if (from !== this.source && from !== this.lender) return { refused: 'an update that was not asked for' };
+    if (payload.length !== this.shape.vectorLength) return { refused: `${payload.length} values` };
+    if (!this.behind || !this.hasState) return { refused: 'in step with the gang' };
+    if (step > this.step) this.early = { step, vector: payload };
+    // Two may send us the same one: the second no longer fits.
+    if (step !== this.step) return [];
+    const effects = this.apply(payload);
+    if (this.early?.step === this.step) effects.push(...this.apply(this.early.vector));
     return [...effects, ...this.align()];
   }
 
@@ -170,6 +201,11 @@ export class Trainer {
     }
     this.step = step + 1;
     return effects;
+  }
+
+  /** In step with the gang, updates come from its reducers alone. */
+  private get behind(): boolean {
+    return this.phase === 'idle' || this.phase === 'prepared' || this.phase === 'aligning';
   }
 
   /** At the step the generation begins with we are level with the others. */

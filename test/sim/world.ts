@@ -133,9 +133,9 @@ class Sim {
     const member = new Member({
       self,
       shape: { shards, vectorLength: length, stepsPerEpoch, totalSteps: stepsPerEpoch * epochs, checkpointEvery: 3 },
-      leader: { workersMin, workersMax: workers, parameterServers: servers, gatherMs: 100, memberTimeoutMs },
+      leader: { workersMin, workersMax: workers, parameterServers: servers, gatherMs: 100 },
       heartbeatIntervalMs: heartbeatMs,
-      memberTimeoutMs,
+      patience: { floorMs: memberTimeoutMs, firstStepMs: memberTimeoutMs, blinkMs: 20 },
       graceMs: 50,
       report: () => ({ state: 'training', memoryMiB: 0, computeShare: 0, wireShare: 0, waitShare: 0 }),
     });
@@ -311,7 +311,7 @@ class Sim {
       this.at(leaseMs / 3, renew);
     };
     this.at(leaseMs / 3, renew);
-    return { type: 'lease-held', row: this.leader, gang: this.gang };
+    return { type: 'lease-held', row: this.leader, gang: this.gang, savedStep: this.checkpoint?.step ?? 0 };
   }
 
   private send(from: Node, to: GangMember, message: Message): void {

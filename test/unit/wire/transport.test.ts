@@ -31,6 +31,7 @@ async function end(taskId: string, options: { secret?: string; secure?: boolean 
     bind: '127.0.0.1',
     secure: options.secure ?? false,
     limits,
+    onHeard: () => undefined,
     onMessage: (from, message) => got.push({ from, message }),
     onLost: (peer, wasRefused) => lost.push({ peer, refused: wasRefused }),
     onRefused: (why) => refused.push(why),
@@ -52,7 +53,7 @@ async function until(condition: () => boolean): Promise<void> {
   expect(condition()).toBe(true);
 }
 
-const beat: Message = { type: 'suspect', peer: 'x' };
+const beat: Message = { type: 'suspect', why: 'silent', generation: 1, peer: 'x' };
 
 describe('transport', () => {
   for (const secure of [false, true]) {
@@ -110,7 +111,7 @@ describe('transport', () => {
 
   it('tells a dropped peer by its closed connection that somebody is still there', async () => {
     const [a, b] = [await end('a'), await end('b')];
-    b.transport.send(a.member, { type: 'hello', member: b.member, hasState: false, step: 0 });
+    b.transport.send(a.member, { type: 'hello', member: b.member, hasState: false, step: 0, generation: 0 });
     a.transport.send(b.member, beat);
     await until(() => a.got.length === 1 && b.got.length === 1);
     a.transport.drop('b');
