@@ -3,9 +3,7 @@
  * worker, because any of them may come to lead.
  *
  * Invariants
- *  CH1 Saving never stops training: the state is copied at a committed step and written beside. One save at a time; one
- *      that comes while another is being written is skipped.
- *  CH2 What is reported of a step or an epoch follows from reduced values only, so a new leader reports the same.
+ *  CH1 What is reported of a step or an epoch follows from reduced values only, so a new leader reports the same.
  */
 import { record } from '../cloud/journal.ts';
 import type { Cloud } from '../cloud/ports.ts';
@@ -24,12 +22,13 @@ import {
 } from '../core/run.ts';
 import { learningRateAt } from '../core/schedule.ts';
 import { shouldStop } from '../core/stop.ts';
-import { restoreCheckpoint, saveCheckpoint } from './checkpoint.ts';
+import { restoreCheckpoint } from './checkpoint.ts';
 import { publish, publishFailure } from './finish.ts';
 import type { Leadership } from './leadership.ts';
 import type { Meter } from './meter.ts';
 import { progressRow, type Report } from './progress.ts';
 import type { Replica } from './replica.ts';
+import { Saver } from './saver.ts';
 
 type World = Pick<Cloud, 'table' | 'objects' | 'clock' | 'ids' | 'log' | 'workflow'>;
 
@@ -52,11 +51,8 @@ export class Chief {
   private readonly meter: Meter;
   /** The one in force, as far as we know. */
   private readonly generation: () => number;
+  private readonly saver: Saver;
   private readonly reports = new Map<TaskId, Report>();
-  private saving: Promise<void> | undefined;
-  private savedStep = -1;
-  /** Parts that the restore found damaged; the next save takes their checkpoints off the list. */
-  private damaged: readonly string[] = [];
   private finishing = false;
   private lostSteps = 0;
   /** The progress row that was there when we took over. */
@@ -74,6 +70,7 @@ export class Chief {
     this.leadership = parts.leadership;
     this.meter = parts.meter;
     this.generation = parts.generation;
+    this.saver = new Saver({ ...parts, note: (event, detail) => this.note(event, detail) });
     this.epochFromMs = parts.cloud.clock.monotonic();
   }
 
@@ -92,7 +89,7 @@ export class Chief {
   async restore(): Promise<number> {
     await this.inherit();
     const found = await restoreCheckpoint(this.cloud, this.plan);
-    this.damaged = found.damaged;
+    this.saver.restored(found.damaged, found.kind === 'restored' ? found.manifest.step : undefined);
     const before = this.inherited?.step ?? 0;
     if (found.kind === 'none') {
       this.lostSteps += before;
@@ -115,7 +112,6 @@ export class Chief {
     const boundary = manifest.step % this.plan.training.stepsPerEpoch === 0;
     const sums = boundary ? noSums : manifest.epochSums;
     this.replica.load(state, parameters.length, sums, boundary ? manifest.epochSums : noSums);
-    this.savedStep = manifest.step;
     this.lostSteps += Math.max(0, before - manifest.step);
     await this.note('training.restored', { step: manifest.step, lostSteps: Math.max(0, before - manifest.step) });
     return manifest.step;
@@ -158,21 +154,14 @@ export class Chief {
     return stop.stop;
   }
 
-  /** Beside training. */
+  /** A checkpoint may be taken here, beside training. */
   checkpoint(step: number): void {
-    if (this.saving !== undefined || step <= this.savedStep) return;
-    const work = this.save(step, this.replica.snapshot()).catch((error: unknown) => {
-      this.cloud.log.write('warn', 'checkpoint.failed', { step, failure: toFailure(error) });
-    });
-    this.saving = work.finally(() => {
-      this.saving = undefined;
-    });
+    this.saver.offer(step);
   }
 
   /** The state as it is, waited for; nothing when the config wants no checkpoints. */
   async saveNow(step: number): Promise<void> {
-    await this.saving;
-    if (this.plan.checkpoint.everySteps > 0 && step > this.savedStep) await this.save(step, this.replica.snapshot());
+    await this.saver.now(step);
   }
 
   async finish(step: number): Promise<'running' | 'published' | 'fenced'> {
@@ -200,20 +189,22 @@ export class Chief {
     await this.leadership.news('training cannot go on');
   }
 
-  /** Writes the progress row when it is due. */
+  /** Writes the progress row when it is due; secures the state while training waits for machines. */
   async tick(member: Member): Promise<void> {
     const { clock } = this.cloud;
     const now = clock.monotonic();
+    const { step, hasState } = member.trainer;
+    if (member.leading?.state.kind === 'holding' && hasState) this.saver.secure(step);
     if (member.gang === undefined || this.writing || now < this.progressAtMs) return;
     this.progressAtMs = now + this.plan.timing.progressIntervalMs;
     this.writing = true;
     try {
       await this.inherit();
-      this.heard(this.self.taskId, member.trainer.step, this.meter.report());
+      this.heard(this.self.taskId, step, this.meter.report());
       this.last = progressRow({
         plan: this.plan,
         gang: member.gang,
-        step: member.trainer.step,
+        step,
         sums: this.replica.sums,
         lastSums: this.replica.lastSums,
         reports: this.reports,
@@ -225,36 +216,6 @@ export class Chief {
       await this.leadership.writeProgress(this.last);
     } finally {
       this.writing = false;
-    }
-  }
-
-  private async save(step: number, state: Float32Array): Promise<void> {
-    const { engine, sums, lastSums } = this.replica;
-    const boundary = step % this.plan.training.stepsPerEpoch === 0;
-    const parameterLength = engine.parameters.length;
-    for (;;) {
-      const generation = this.generation();
-      const saved = await saveCheckpoint(this.cloud, this.plan, {
-        parameters: state.subarray(0, parameterLength),
-        slots: state.subarray(parameterLength),
-        step,
-        epoch: Math.floor(step / this.plan.training.stepsPerEpoch),
-        generation,
-        engine: engine.name,
-        epochSums: boundary ? lastSums : sums,
-        stopState: [],
-        optimizerStep: step,
-        damaged: this.damaged,
-      });
-      // Somebody came or went meanwhile, and the generation in force is ours too: the same state under its number.
-      if (saved.kind === 'fenced' && this.leadership.leads && this.generation() > generation) continue;
-      if (saved.kind === 'saved') {
-        this.savedStep = Math.max(this.savedStep, step);
-        this.damaged = [];
-        await this.note('checkpoint.saved', { step, bytes: saved.bytes, durationMs: saved.durationMs });
-      }
-      if (saved.kind === 'failed') await this.note('checkpoint.failed', { step, failure: saved.failure });
-      return;
     }
   }
 

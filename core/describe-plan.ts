@@ -167,8 +167,7 @@ function memoryRows(plan: RunPlan): Rows {
 }
 
 function elasticityRows({ cluster, timing, checkpoint, recovery }: RunPlan): Rows {
-  const cadence =
-    checkpoint.everySteps === 0 ? 'none' : `every ${count(checkpoint.everySteps)} steps and at epoch ends`;
+  const cadence = cadenceText(checkpoint);
   const where = checkpoint.store === 'table' ? 'in the table' : 'in the bucket, manifest in the table';
   return [
     ['launch', cluster.ladder.join(', then ')],
@@ -183,6 +182,18 @@ function elasticityRows({ cluster, timing, checkpoint, recovery }: RunPlan): Row
     ['recoveries', `at most ${recovery.maxRecoveries}`],
     ['launches', `at most ${recovery.maxLaunches}`],
   ];
+}
+
+function cadenceText({ everySteps, cadence }: RunPlan['checkpoint']): string {
+  if (everySteps === 0) return 'none';
+  switch (cadence.kind) {
+    case 'steps':
+      return `every ${count(everySteps)} steps and at epoch ends`;
+    case 'time':
+      return `every ${formatDuration(cadence.everyMs)}`;
+    case 'auto':
+      return `as often as pays (a loss every ${formatDuration(cadence.assumedMtbfMs)} assumed at first)`;
+  }
 }
 
 function limitRows({ limits, history, timing }: RunPlan): Rows {

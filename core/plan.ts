@@ -219,9 +219,19 @@ export interface TimingPlan {
   readonly watchTimeoutSeconds: number;
 }
 
+/** Which of the checkpoints that may be taken are; core/cadence.ts decides. */
+export type CadencePlan =
+  | { readonly kind: 'steps' }
+  | { readonly kind: 'time'; readonly everyMs: number }
+  | { readonly kind: 'auto'; readonly assumedMtbfMs: number };
+
 export interface CheckpointPlan {
-  /** Checkpoint after every so many steps and at epoch ends; 0 when the config says `every: never`: not even there. */
+  /**
+   * A checkpoint may be taken after every so many steps and at epoch ends: 1 when time decides. 0 when the config says
+   * `every: never`: not even there.
+   */
   readonly everySteps: number;
+  readonly cadence: CadencePlan;
   readonly keep: number;
   /** Where the parts go; decided by size against the item limit of the table. */
   readonly store: 'table' | 'objects';

@@ -7,14 +7,14 @@
  *  L2  All problems that only the data can show are reported at once, with positions where the facts have them.
  *  L3  A plan that is made can be run: sizes exist, memory fits, shapes fit, the history stays below its limit.
  */
+import { planCheckpoint } from './checkpoint-plan.ts';
 import { locate, noPositions, type Positions, type Problem, sortIssues } from './config/positions.ts';
 import type { Config } from './config/schema.ts';
 import type { Issue } from './failure.ts';
 import { boundHistory } from './history.ts';
 import { lossProblems, resolveNetwork, shapeText } from './layers.ts';
-import { checkpointBytes, type MemoryInput } from './memory.ts';
+import type { MemoryInput } from './memory.ts';
 import type {
-  CheckpointPlan,
   ClusterPlan,
   DataPlan,
   DataShape,
@@ -62,9 +62,6 @@ export type Planned =
 
 const second = 1000;
 const minute = 60 * second;
-/** Up to this size a checkpoint lives wholly in the table, which is faster and cannot be half deleted. */
-const maxTableCheckpointBytes = 4 * 1024 * 1024;
-const defaultEverySteps = 100;
 
 export const timings: { readonly [W in PlanFacts['world']]: TimingPlan } = {
   embedded: {
@@ -155,7 +152,7 @@ export function makePlan(config: Config, facts: PlanFacts): Planned {
     placement: 'replica',
     cluster,
     timing,
-    checkpoint: planCheckpoint(config, network, training),
+    checkpoint: planCheckpoint(config, network, training, cluster.launch),
     recovery: { maxRecoveries, maxLaunches },
     limits: { maxDurationMs: maxDuration, ...(maxCostUsd === undefined ? {} : { maxCostUsd }) },
     chaos: config.chaos,
@@ -306,17 +303,5 @@ function planCluster(
     parameterServer,
     startDeadlineMs: startDeadline ?? startMs,
     holdDeadlineMs: holdDeadline ?? (launch === 'local' ? minute : 15 * minute),
-  };
-}
-
-function planCheckpoint(config: Config, network: NetworkPlan, training: TrainingPlan): CheckpointPlan {
-  const { every, everySteps, keep } = config.checkpoint;
-  const bytes = checkpointBytes(network, training.optimizer);
-  const atEpochs = every === 'never' ? 0 : training.stepsPerEpoch;
-  return {
-    everySteps: every === undefined ? (everySteps ?? defaultEverySteps) : atEpochs,
-    keep,
-    store: bytes <= maxTableCheckpointBytes ? 'table' : 'objects',
-    bytes,
   };
 }

@@ -33,12 +33,13 @@ export function checkRules(blocks: Blocks, doubtful: ReadonlySet<string>): Probl
   if (cluster) clusterRules(cluster, no);
   if (training && cluster && sure('training.shards', 'cluster.workers')) shardRules(training, cluster, no);
   if (checkpoint) {
-    if (checkpoint.every !== undefined && checkpoint.everySteps !== undefined) {
-      no(
-        ['checkpoint', 'every'],
-        `"${checkpoint.every}" contradicts everySteps: ${checkpoint.everySteps}`,
-        'one of the two',
-      );
+    const { every, everySteps, everySeconds } = checkpoint;
+    if (every !== undefined && everySteps !== undefined) {
+      no(['checkpoint', 'every'], `"${every}" contradicts everySteps: ${everySteps}`, 'one of the two');
+    }
+    if (everySeconds !== undefined && (every ?? everySteps) !== undefined) {
+      const other = every === undefined ? `everySteps: ${everySteps}` : `every: ${every}`;
+      no(['checkpoint', 'everySeconds'], `"${everySeconds}" contradicts ${other}`, 'one of the two');
     }
     if (cluster?.launch.endsWith('-spot') && sure('cluster.launch') && checkpoint.every === 'never') {
       const message = `no checkpoints, but launch: ${cluster.launch} may lose all tasks at once`;

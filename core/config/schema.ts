@@ -86,9 +86,10 @@ const checkpoint = z
       1_000_000_000,
       'A checkpoint after every so many steps, and at each epoch end; by default 100.',
     ).optional(),
+    everySeconds: whole(1, 86_400, 'A checkpoint after so many seconds, instead.').optional(),
     every: oneOf(
-      ['epoch', 'never'],
-      '`epoch`: at epoch ends only. `never`: none at all, so a total loss starts again from step 0.',
+      ['epoch', 'auto', 'never'],
+      '`epoch`: at epoch ends only. `auto`: as often as pays, from how long a save takes and how often tasks are lost. `never`: none at all, so a total loss starts again from step 0.',
     ).optional(),
     keep: whole(1, 100, 'How many are kept.').default(3),
   })
@@ -96,7 +97,11 @@ const checkpoint = z
 
 const recovery = z
   .strictObject({
-    maxRecoveries: whole(0, 1000, 'Losses that are recovered from, before the run fails; tasks that are lost together count once.').default(10),
+    maxRecoveries: whole(
+      0,
+      1000,
+      'Losses that are recovered from, before the run fails; tasks that are lost together count once.',
+    ).default(10),
     maxLaunches: whole(1, 1000, 'Launches of tasks, before the run fails.').default(30),
     onWorkerLoss: oneOf(
       ['replace', 'shrink', 'fail'],

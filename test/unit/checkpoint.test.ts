@@ -17,7 +17,7 @@ type Store = 'table' | 'objects';
 const planFor = (store: Store, keep = 2) => ({
   runId,
   configDigest: 'c'.repeat(64),
-  checkpoint: { everySteps: 10, keep, store, bytes: 1 },
+  checkpoint: { everySteps: 10, cadence: { kind: 'steps' as const }, keep, store, bytes: 1 },
 });
 
 /** The state after `step` steps, of a run whose whole course is fixed by `course`. */

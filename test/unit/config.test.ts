@@ -225,6 +225,8 @@ describe('parseConfig() checks what several fields say together:', () => {
       'launch: fargate or ec2',
     ],
     ['two cadences', 'checkpoint: {every: epoch, everySteps: 10}', 'checkpoint.every', 'one of the two'],
+    ['steps and seconds', 'checkpoint: {everySeconds: 3, everySteps: 10}', 'checkpoint.everySeconds', 'one of the two'],
+    ['auto and seconds', 'checkpoint: {every: auto, everySeconds: 3}', 'checkpoint.everySeconds', 'one of the two'],
     [
       'two learning rates',
       'training: {learningRate: 1, optimizer: {kind: adam, learningRate: 1}}',

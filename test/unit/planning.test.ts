@@ -49,7 +49,13 @@ describe('makePlan() resolves', () => {
     expect(made.network).toMatchObject({ parameters: 784 * 128 + 128 + 128 * 128 + 128 + 1290, outputShape: [10] });
     const names = made.network.kind === 'layers' ? made.network.layers.map(({ name }) => name) : [];
     expect(names).toEqual(['input_flatten', 'dense_1', 'dense_2', 'dense_3']);
-    expect(made.checkpoint).toEqual({ everySteps: 100, keep: 3, store: 'table', bytes: 3 * 4 * 118_282 });
+    expect(made.checkpoint).toEqual({
+      everySteps: 100,
+      cadence: { kind: 'steps' },
+      keep: 3,
+      store: 'table',
+      bytes: 3 * 4 * 118_282,
+    });
     expect(made.data).toEqual({ source: 'idx', dialect: 'mnist', path: 's3://data/mnist', files, classes: 10 });
   });
 
@@ -101,6 +107,15 @@ describe('makePlan() resolves', () => {
   it('no checkpoints, or checkpoints at epoch ends only', () => {
     expect(planned(`${mnist}${mlp}checkpoint: {every: epoch}\n`).checkpoint.everySteps).toBe(469);
     expect(planned(`${mnist}${mlp}checkpoint: {every: never}\n`).checkpoint.everySteps).toBe(0);
+  });
+
+  it('checkpoints by the clock, or as often as pays', () => {
+    const checkpoint = (written: string) => planned(`${mnist}${mlp}checkpoint: ${written}\n`).checkpoint;
+    expect(checkpoint('{everySeconds: 30}')).toMatchObject({
+      everySteps: 1,
+      cadence: { kind: 'time', everyMs: 30_000 },
+    });
+    expect(checkpoint('{every: auto}')).toMatchObject({ everySteps: 1, cadence: { kind: 'auto' } });
   });
 
   it('a history below its limit for any number of epochs', () => {
