@@ -28,6 +28,7 @@ import {
   type OutcomeRow,
   type ProgressRow,
   type TaskId,
+  type TaskRow,
   type WatchRow,
 } from '../core/run.ts';
 
@@ -89,7 +90,8 @@ export class Leadership {
     }
     const durationMs = Math.max(timing.leaseDurationMs, row?.value.durationMs ?? 0) * (blank ? blankFactor : 1);
     const stale = this.watched !== undefined && now - this.watched.sinceMs > durationMs;
-    const free = row === undefined || row.value.taskId === gone || stale;
+    const free =
+      row === undefined || row.value.taskId === gone || stale || (blank && (await this.allStopped(row.value.taskId)));
     if (free && (await this.isOver())) {
       this.post({ type: 'training-over' });
       return;
@@ -116,6 +118,22 @@ export class Leadership {
     // Only now: until the protocol knows of it we hold nothing, and look again.
     this.held = { version, row };
     this.post({ type: 'lease-held', row, gang: gang?.value, savedStep });
+  }
+
+  /**
+   * The control plane has seen the end of the holder and of every worker of the gang: no one who has a state is left to
+   * wait for. One look at the holder is all that it costs while it lives.
+   */
+  private async allStopped(holder: TaskId): Promise<boolean> {
+    const { table } = this.cloud;
+    const { runId } = this.plan;
+    const stopped = async (taskId: TaskId): Promise<boolean> =>
+      (await table.get<TaskRow>(runId, keys.task(taskId)))?.value.state === 'stopped';
+    if (!(await stopped(holder))) return false;
+    const gang = await table.get<GangRow>(runId, keys.gang);
+    const workers = gang?.value.members.filter((member) => member.role === 'worker') ?? [];
+    for (const { taskId } of workers) if (!(await stopped(taskId))) return false;
+    return true;
   }
 
   private async isOver(): Promise<boolean> {

@@ -105,7 +105,10 @@ export function decide(seen: Observation): Decision {
     return { ...calm, action: 'continue', why: 'no launches are left; the run goes on with the tasks it has' };
   }
   // No deadline is slept through.
-  const waitSeconds = Math.min(pauseSeconds(rung, tasks), Math.ceil(((wakeAtMs ?? Infinity) - seen.nowMs) / 1000));
+  const waitSeconds = Math.min(
+    pauseSeconds(rung, tasks, plan.timing),
+    Math.ceil(((wakeAtMs ?? Infinity) - seen.nowMs) / 1000),
+  );
   if (below === 0 && rung.shortOnLast > 0) {
     // Enough to go on: ask again for the rest later, at a turn that comes anyway, instead of holding the run up.
     const lastAtMs = Math.max(...seen.launches.map((launch) => launch.atMs));

@@ -11,6 +11,7 @@
  *      was stopped because fewer were wanted, does not.
  */
 import { classifyStop, stopReasons } from './classify.ts';
+import { incidentsOf } from './incidents.ts';
 import { type LaunchKind, type Role, type RolePlan, type RunPlan, roles } from './plan.ts';
 import { type LaunchRow, parseSlot, type TaskRow } from './run.ts';
 
@@ -127,21 +128,21 @@ function isShort(round: number, launches: readonly LaunchRow[], tasks: readonly 
 }
 
 /** Seconds to wait before the next round. */
-export function pauseSeconds(rung: Rung, tasks: readonly TaskRow[]): number {
+export function pauseSeconds(rung: Rung, tasks: readonly TaskRow[], timing: RunPlan['timing']): number {
   const [base, limit] = rung.kind === 'local' ? [1, 15] : rung.kind.startsWith('ec2') ? [15, 120] : [5, 120];
   const forCapacity = rung.shortOnLast === 0 ? 0 : Math.min(limit, base * 2 ** (rung.shortOnLast - 1));
-  return Math.max(forCapacity, pauseAfterQuickEnds(tasks));
+  return Math.max(forCapacity, pauseAfterQuickEnds(tasks, timing));
 }
 
-/** The first task that ends at once is replaced at once; each further one in a row doubles the pause. */
-function pauseAfterQuickEnds(tasks: readonly TaskRow[]): number {
-  const ended = tasks
-    .filter((task) => task.state === 'stopped' && task.stop !== undefined && classifyStop(task.stop) !== 'ours')
-    .sort((a, b) => (b.stoppedAtMs ?? 0) - (a.stoppedAtMs ?? 0));
+/** The first incident of tasks that end at once is answered at once; each further one in a row doubles the pause. */
+function pauseAfterQuickEnds(tasks: readonly TaskRow[], timing: RunPlan['timing']): number {
+  const ended = tasks.filter(
+    (task) => task.state === 'stopped' && task.stop !== undefined && classifyStop(task.stop) !== 'ours',
+  );
+  const livedMs = (task: TaskRow): number => (task.stoppedAtMs ?? 0) - (task.startedAtMs ?? task.launchedAtMs);
   let quick = 0;
-  for (const task of ended) {
-    const livedMs = (task.stoppedAtMs ?? 0) - (task.startedAtMs ?? task.launchedAtMs);
-    if (livedMs >= quickMs) break;
+  for (const incident of incidentsOf(ended, timing, 0).reverse()) {
+    if (incident.tasks.some((task) => livedMs(task) >= quickMs)) break;
     quick += 1;
   }
   return quick <= 1 ? 0 : Math.min(quickPauseLimitSeconds, 2 ** (quick - 2));
