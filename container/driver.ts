@@ -26,6 +26,7 @@ import type { Leadership } from './leadership.ts';
 import type { Meter } from './meter.ts';
 import { persist } from './persist.ts';
 import type { Replica } from './replica.ts';
+import { noteUseful } from './slot.ts';
 import type { Transport } from './wire/transport.ts';
 
 export interface DriverParts {
@@ -56,6 +57,7 @@ export class Driver {
   private readonly parts: DriverParts;
   private readonly queue: Event[] = [];
   private draining = false;
+  private wasUseful = false;
   private ending: Ending | undefined;
   private readonly ended: Promise<Ending>;
   private resolveEnded: (ending: Ending) => void = () => undefined;
@@ -127,6 +129,7 @@ export class Driver {
     switch (effect.type) {
       case 'send':
         meter.wire(() => transport.send(effect.to, effect.message));
+        if (effect.message.type === 'reduced') this.useful();
         return;
       case 'compute':
         this.beside(this.compute(effect), 'computing');
@@ -134,6 +137,7 @@ export class Driver {
       case 'apply': {
         const loss = meter.compute(() => replica?.apply(effect.step, effect.reduced) ?? 0);
         meter.applied();
+        this.useful();
         if (!Number.isFinite(loss))
           this.beside(this.diverged(effect.step, loss), 'reporting a loss that is not finite');
         return;
@@ -274,6 +278,14 @@ export class Driver {
     const { leadership, chief, member } = this.parts;
     await leadership.tick();
     if (leadership.leads && member.leading !== undefined) await chief?.tick(member);
+  }
+
+  /** Said once, of the first step that we took part in. */
+  private useful(): void {
+    if (this.wasUseful) return;
+    this.wasUseful = true;
+    const { cloud, plan, self } = this.parts;
+    this.told(noteUseful(cloud, plan.runId, self.taskId), 'noting the first step');
   }
 
   /** DR4. */

@@ -61,6 +61,13 @@ async function isFree(cloud: World, runId: string, row: Row<MemberRow>): Promise
   return task?.value.state === 'stopped';
 }
 
+/** It has done work that counts: when it dies young, it was not for a fault that its replacement has too. */
+export async function noteUseful(cloud: Pick<Cloud, 'table'>, runId: string, taskId: TaskId): Promise<void> {
+  await updateRow<TaskRow>(cloud, runId, keys.task(taskId), (row) =>
+    row === undefined || row.useful === true ? undefined : { ...row, useful: true },
+  );
+}
+
 /** Leaving in good order. */
 export async function freeSlot(cloud: World, runId: string, self: GangMember): Promise<void> {
   await updateRow<MemberRow>(cloud, runId, keys.member(self.slot), (row) =>

@@ -16,7 +16,7 @@ import { type LaunchKind, type Role, type RolePlan, type RunPlan, roles } from '
 import { type LaunchRow, parseSlot, type TaskRow } from './run.ts';
 
 export const batchLimit = 10;
-/** A task that ends sooner than this after it ran has done nothing useful. */
+/** A task that ends sooner than this after it ran, and took part in no step, has come for nothing. */
 const quickMs = 15_000;
 const quickPauseLimitSeconds = 30;
 
@@ -142,7 +142,7 @@ function pauseAfterQuickEnds(tasks: readonly TaskRow[], timing: RunPlan['timing'
   const livedMs = (task: TaskRow): number => (task.stoppedAtMs ?? 0) - (task.startedAtMs ?? task.launchedAtMs);
   let quick = 0;
   for (const incident of incidentsOf(ended, timing, 0).reverse()) {
-    if (incident.tasks.some((task) => livedMs(task) >= quickMs)) break;
+    if (incident.tasks.some((task) => task.useful === true || livedMs(task) >= quickMs)) break;
     quick += 1;
   }
   return quick <= 1 ? 0 : Math.min(quickPauseLimitSeconds, 2 ** (quick - 2));

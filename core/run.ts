@@ -179,6 +179,8 @@ export interface TaskRow {
   readonly startedAtMs?: number;
   readonly stoppedAtMs?: number;
   readonly stop?: { readonly code: string; readonly exitCode?: number; readonly reason: string };
+  /** It has taken part in a step; said by the task itself. */
+  readonly useful?: boolean;
   /** The classified failure; absent when it ended well or was stopped by us. */
   readonly failure?: Failure;
 }

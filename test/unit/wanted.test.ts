@@ -262,6 +262,19 @@ describe('incidents', () => {
     expect(count(lost(0, 5000), again(5200), again(5400), again(5600))).toBe(4);
   });
 
+  test('a task that dies young but has worked is replaced at once, however often', () => {
+    const young = (n: number, useful: boolean) =>
+      lost(9 + n, 2000 * n + 1500, crash, {
+        launchedAtMs: startMs + 2000 * n,
+        startedAtMs: startMs + 2000 * n,
+        useful,
+      });
+    const wait = (useful: boolean) =>
+      decide(seen({ tasks: [up(0), up(1), up(2), ...[0, 1, 2, 3].map((n) => young(n, useful))] })).waitSeconds;
+    expect(wait(true)).toBe(0);
+    expect(wait(false)).toBe(4);
+  });
+
   test('which order they are told in does not matter', () => {
     const task = fc.record({ at: fc.nat(5000), before: fc.nat(5000) });
     fc.assert(
