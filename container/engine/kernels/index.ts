@@ -1,6 +1,8 @@
 /** What the module exports; container/engine/plan/kernels.ts has the same list with its types. */
 export { activate, activateGradient, softmax, softmaxGradient } from './activation.ts';
 export { columnsToImage, imageToColumns } from './convolution.ts';
+export { convolve, convolveScratch, packedFilters, packFilters, padPlanes, turnKernel } from './direct.ts';
+export { convolveGradient, gradientScratch } from './direct-gradient.ts';
 export { dropoutMask } from './dropout.ts';
 export { loss } from './loss.ts';
 export {

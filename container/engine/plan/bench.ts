@@ -75,6 +75,10 @@ export class Bench {
     return new Float32Array(this.#memory.buffer, offset, length);
   }
 
+  ints(offset: number, length: number): Int32Array {
+    return new Int32Array(this.#memory.buffer, offset, length);
+  }
+
   #reach(bytes: number): void {
     const missing = bytes - this.#memory.buffer.byteLength;
     if (missing > 0) this.#memory.grow(Math.ceil(missing / pageBytes));

@@ -1,98 +1,79 @@
 /**
- * The convolution: image by image, its columns (kernels/convolution.ts) and a product. A large image goes in pieces of
- * whole rows, so that the columns stay in the cache.
+ * The convolution layer: bias and activation around one of two ways to convolve, chosen by the shapes alone so that it is
+ * the same everywhere. Strides of one over rows of four places or more go directly, the rest by columns.
  */
 import type { LayerPlan } from '../../../core/plan.ts';
+import { byColumns } from './columns.ts';
+import { directly } from './direct.ts';
 import { curve } from './pointwise.ts';
-import type { Shard, Site, Step } from './step.ts';
+import type { Site, Step, Value } from './step.ts';
 import { paddingBefore } from './window.ts';
 
-/** Values of the columns of one piece: 256 KiB. */
-const pieceValues = 64 * 1024;
+/** What both ways need to know of the layer. */
+export interface Convolution {
+  readonly site: Site;
+  /** Before bias and activation. */
+  readonly z: Value;
+  readonly kernel: number;
+  readonly size: readonly [number, number];
+  readonly strides: readonly [number, number];
+  /** Rows and columns of zeros before the image. */
+  readonly padding: readonly [number, number];
+  readonly input: { readonly height: number; readonly width: number; readonly channels: number };
+  readonly output: { readonly height: number; readonly width: number; readonly filters: number };
+  /** Weights of one filter. */
+  readonly depth: number;
+}
+
+export interface Way {
+  forward(samples: number): void;
+  /** From the gradient of `z` to that of the input. */
+  backward(samples: number): void;
+  /** The gradient of the kernel for samples [from, to), to the byte offset `out`. */
+  gradient(from: number, to: number, out: number): void;
+}
 
 export function convolutionLayer(plan: Extract<LayerPlan, { kind: 'conv2d' }>, site: Site): Step {
-  const { input, bench, shape, scratch } = site;
-  const { kernels } = bench;
-  const { product } = kernels;
-  const [height, width, channels] = input.shape as readonly [number, number, number];
-  const [outHeight, outWidth, filters] = shape as readonly [number, number, number];
-  const [top, left] = ([0, 1] as const).map((axis) =>
-    paddingBefore(axis, plan.kernelSize, plan, input.shape, shape),
-  ) as [number, number];
-  const [inPlaces, outPlaces] = [height * width, outHeight * outWidth];
-  const depth = plan.kernelSize[0] * plan.kernelSize[1] * channels;
-  const pieceRows = Math.min(outHeight, Math.max(1, Math.floor(pieceValues / (depth * outWidth))));
-  // A window of one value that goes over every place: the columns are the image itself.
-  const isPlain = [...plan.kernelSize, ...plan.strides].every((length) => length === 1);
-
-  const z = site.next('planes', shape);
+  const { kernels } = site.bench;
+  const [height, width, channels] = site.input.shape as readonly [number, number, number];
+  const [outHeight, outWidth, filters] = site.shape as readonly [number, number, number];
+  const z = site.next('planes', site.shape);
   const { output, forward, backward } = curve(plan.activation, z, site);
-  const kernel = site.weight('kernel');
+  const before = (axis: 0 | 1) => paddingBefore(axis, plan.kernelSize, plan, site.input.shape, site.shape);
+  const convolution: Convolution = {
+    site,
+    z,
+    kernel: site.weight('kernel'),
+    size: plan.kernelSize,
+    strides: plan.strides,
+    padding: [before(0), before(1)],
+    input: { height, width, channels },
+    output: { height: outHeight, width: outWidth, filters },
+    depth: plan.kernelSize[0] * plan.kernelSize[1] * channels,
+  };
+  const isDirect = plan.strides.every((stride) => stride === 1) && width >= 4 && outWidth >= 4;
+  const way = (isDirect ? directly : byColumns)(convolution);
   const bias = plan.useBias ? site.weight('bias') : 0;
-  const columns = site.columns(depth * pieceRows * outWidth);
-
-  /** For each piece of each image: where its columns, its part of the output and the length of that are. */
-  const pieces = (from: number, to: number, work: (sample: number, row: number, end: number) => void): void => {
-    for (let sample = from; sample < to; sample += 1) {
-      for (let row = 0; row < outHeight; row += pieceRows) work(sample, row, Math.min(outHeight, row + pieceRows));
-    }
-  };
-  const image = (offset: number, sample: number): number => offset + sample * inPlaces * channels * 4;
-  const toOrFromColumns = (method: 'imageToColumns' | 'columnsToImage', at: number, row: number, end: number): void => {
-    const [x, out] = method === 'imageToColumns' ? [at, columns.offset] : [columns.offset, at];
-    const [kernelHeight, kernelWidth] = plan.kernelSize;
-    const [strideY, strideX] = plan.strides;
-    const window = [kernelHeight, kernelWidth, strideY, strideX, top, left] as const;
-    kernels[method](x, channels, height, width, ...window, outWidth, row, end, out);
-  };
-  /** The columns of a piece, and how far apart their rows are. */
-  const columnsOf = (sample: number, row: number, end: number): { at: number; step: number } => {
-    const at = image(input.block.offset, sample);
-    if (isPlain) return { at: at + row * outWidth * 4, step: outPlaces };
-    toOrFromColumns('imageToColumns', at, row, end);
-    return { at: columns.offset, step: (end - row) * outWidth };
-  };
-  const outputAt = (offset: number, sample: number, row: number): number =>
-    offset + (sample * outPlaces * filters + row * outWidth) * 4;
-
+  const places = outHeight * outWidth;
+  const kernelLength = convolution.depth * filters;
   return {
     output,
     forward: ({ samples }) => {
-      pieces(0, samples, (sample, row, end) => {
-        const { at, step } = columnsOf(sample, row, end);
-        const to = outputAt(z.block.offset, sample, row);
-        product(filters, (end - row) * outWidth, depth, kernel, 1, filters, at, step, 1, to, outPlaces, 0, scratch);
-      });
-      if (plan.useBias) kernels.biasPlanes(z.block.offset, bias, samples, filters, outPlaces);
+      way.forward(samples);
+      if (plan.useBias) kernels.biasPlanes(z.block.offset, bias, samples, filters, places);
       forward(samples);
     },
     backward: ({ samples }) => {
       backward(samples);
-      if (!site.needsInput) return;
-      if (!isPlain) kernels.fill(input.gradient.offset, samples * inPlaces * channels, 0);
-      pieces(0, samples, (sample, row, end) => {
-        const length = (end - row) * outWidth;
-        const dz = outputAt(z.gradient.offset, sample, row);
-        const dx = image(input.gradient.offset, sample);
-        const [at, step] = isPlain ? [dx + row * outWidth * 4, outPlaces] : [columns.offset, length];
-        product(depth, length, filters, kernel, filters, 1, dz, outPlaces, 1, at, step, 0, scratch);
-        if (!isPlain) toOrFromColumns('columnsToImage', dx, row, end);
-      });
+      if (site.needsInput) way.backward(samples);
     },
     gradients: {
       at: site.place('kernel'),
-      length: (depth + (plan.useBias ? 1 : 0)) * filters,
-      write: ({ from, to }: Shard, out) => {
-        let goOn = 0;
-        pieces(from, to, (sample, row, end) => {
-          const { at, step } = columnsOf(sample, row, end);
-          const dz = outputAt(z.gradient.offset, sample, row);
-          const length = (end - row) * outWidth;
-          product(depth, filters, length, at, step, 1, dz, 1, outPlaces, out, filters, goOn, scratch);
-          goOn = 1;
-        });
-        const dz = outputAt(z.gradient.offset, from, 0);
-        if (plan.useBias) kernels.sumPlanes(dz, to - from, filters, outPlaces, out + depth * filters * 4);
+      length: kernelLength + (plan.useBias ? filters : 0),
+      write: ({ from, to }, out) => {
+        way.gradient(from, to, out);
+        const dz = z.gradient.offset + from * places * filters * 4;
+        if (plan.useBias) kernels.sumPlanes(dz, to - from, filters, places, out + kernelLength * 4);
       },
     },
   };

@@ -195,7 +195,7 @@ export class PlanEngine implements Engine {
     const t = this.#targets.offset + at;
     const width = block.length;
     const lossSum = this.#bench.kernels.loss(kind, z, t, to - from, width, into, this.#correct.offset);
-    const correct = new Int32Array(this.#bench.floats(this.#correct.offset, 1).buffer, this.#correct.offset, 1)[0]!;
+    const [correct] = this.#bench.ints(this.#correct.offset, 1) as unknown as [number];
     return { lossSum, correct };
   }
 

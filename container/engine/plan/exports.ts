@@ -90,6 +90,52 @@ export interface Kernels {
     out: number,
   ): void;
   columnsToImage: Kernels['imageToColumns'];
+  padPlanes(
+    x: number,
+    planes: number,
+    height: number,
+    width: number,
+    top: number,
+    left: number,
+    outHeight: number,
+    outWidth: number,
+    out: number,
+  ): void;
+  packedFilters(depth: number, filters: number): number;
+  packFilters(kernel: number, depth: number, filters: number, to: number): void;
+  turnKernel(kernel: number, height: number, width: number, channels: number, filters: number, out: number): void;
+  convolve(
+    x: number,
+    xStep: number,
+    samples: number,
+    offsets: number,
+    depth: number,
+    packed: number,
+    filters: number,
+    height: number,
+    width: number,
+    xWidth: number,
+    z: number,
+    zStep: number,
+    scratch: number,
+  ): void;
+  convolveScratch(depth: number): number;
+  gradientScratch(depth: number, filters: number, height: number, width: number): number;
+  convolveGradient(
+    x: number,
+    xStep: number,
+    samples: number,
+    offsets: number,
+    depth: number,
+    dz: number,
+    dzStep: number,
+    filters: number,
+    height: number,
+    width: number,
+    xWidth: number,
+    out: number,
+    scratch: number,
+  ): void;
   maxPool(...window: [...PoolArguments, y: number, places: number]): void;
   maxPoolGradient(dy: number, places: number, planes: number, inside: number, outside: number, dx: number): void;
   averagePool(...window: [...PoolArguments, y: number]): void;
