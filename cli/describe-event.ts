@@ -25,6 +25,7 @@ const words: { readonly [K in EventName]?: Describe } = {
   'member.silent': (event) => because(`${who(event)} went silent`, event),
   'member.left': (event) => because(`${who(event)} left`, event),
   'member.fenced': (event) => because(`${who(event)} was fenced`, event),
+  'member.refused': (event) => because(`${who(event)} was refused`, event),
   'member.caught-up': (event) => `${who(event)} caught up`,
   'lease.taken': (event) => `${who(event)} leads`,
   'lease.lost': (event) => because(`${who(event)} lost the lead`, event),

@@ -137,8 +137,8 @@ async function train(cloud: Cloud, options: TaskOptions, { plan, secret }: Ready
   });
   const port = await transport.listen();
   const max = role === 'worker' ? cluster.worker.max : cluster.parameterServer.max;
-  const self = await takeSlot(cloud, { runId, role, taskId, host, port }, max, cluster.startDeadlineMs);
-  if (self === undefined || interrupted) {
+  const taken = await takeSlot(cloud, { runId, role, taskId, host, port }, max, cluster.startDeadlineMs);
+  if (taken === undefined || interrupted) {
     await transport.close(0);
     cloud.log.write('warn', 'member.left', {
       why: interrupted ? 'interrupted' : `all ${max} slots of ${role} are taken`,
@@ -146,6 +146,7 @@ async function train(cloud: Cloud, options: TaskOptions, { plan, secret }: Ready
     return { why: 'left' };
   }
 
+  const self: GangMember = { ...taken, ...(engine === undefined ? {} : { engine: engine.name }) };
   const meter = new Meter(cloud.clock, options.memoryMiB);
   const replica = workbench === undefined ? undefined : new Replica(plan, workbench.engine, workbench.data);
   const member = new Member({

@@ -40,6 +40,7 @@ export const eventNames = [
   'member.silent',
   'member.left',
   'member.fenced',
+  'member.refused',
   'member.caught-up',
   'lease.taken',
   'lease.lost',

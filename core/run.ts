@@ -214,6 +214,8 @@ export interface GangMember {
   readonly role: Role;
   readonly host: string;
   readonly port: number;
+  /** What computes there; absent for parameter servers, which only add. */
+  readonly engine?: string;
 }
 
 /** The membership that is in force. Workers are in rank order, then the parameter servers in partition order. */

@@ -19,6 +19,7 @@
  *  LD4 The leader is a worker of its own gang: no epoch ends, and no step after it, without its being there.
  *  LD5 The slot of a lost member is released only after a generation without it is committed, so only by a leader that
  *      still leads; unless nobody trains anyway.
+ *  LD6 All workers compute with the engine of the leader; who has another is refused (P2).
  */
 import type { GangMember, TaskId } from '../run.ts';
 import { Doubts } from './doubts.ts';
@@ -110,6 +111,8 @@ export class Leader {
     if (this.dropped.has(member.taskId) || (leftOut && message.generation < this.generation)) {
       return [{ type: 'send', to: member, message: { type: 'fenced', generation: this.generation } }];
     }
+    const refused = this.refuseOtherEngine(member);
+    if (refused !== undefined) return refused;
     const known = this.roster.meet(member, hasState, step);
     const { slot, taskId } = member;
     const effects: Effect[] = [{ type: 'record', event: 'member.joined', detail: { slot, taskId } }];
@@ -118,6 +121,18 @@ export class Leader {
     if (this.state.kind !== 'open' && this.roster.readyStep() === 0) known.standing = 'ready';
     if (member.role === 'worker' && known.standing === 'new') return [...effects, ...this.sendToFetch()];
     return [...effects, ...this.reform(`${slot} joined`)];
+  }
+
+  private refuseOtherEngine(member: GangMember): Effect[] | undefined {
+    const { engine } = this.options.self;
+    if (engine === undefined || member.engine === undefined || member.engine === engine) return undefined;
+    const { slot, taskId } = member;
+    this.dropped.set(taskId, member);
+    const why = `it computes with "${member.engine}", the leader with "${engine}": the weights would differ`;
+    return [
+      { type: 'record', event: 'member.refused', detail: { slot, taskId, why } },
+      { type: 'send', to: member, message: { type: 'fenced', generation: this.generation } },
+    ];
   }
 
   /** A sign of life of somebody that is out: it is told so. */
