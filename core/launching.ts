@@ -10,7 +10,7 @@
  *  A4  Under `shrink` every task that went lowers what is wanted by one, down to the minimum; what never came to run, or
  *      was stopped because fewer were wanted, does not.
  */
-import { classifyStop, stopReasons } from './classify.ts';
+import { classifyStop, type StopClass, stopReasons } from './classify.ts';
 import { incidentsOf } from './incidents.ts';
 import { type LaunchKind, type Role, type RolePlan, type RunPlan, roles } from './plan.ts';
 import { type LaunchRow, parseSlot, type TaskRow } from './run.ts';
@@ -19,6 +19,7 @@ export const batchLimit = 10;
 /** A task that ends sooner than this after it ran, and took part in no step, has come for nothing. */
 const quickMs = 15_000;
 const quickPauseLimitSeconds = 30;
+const noFaultOfIts: ReadonlySet<StopClass> = new Set(['ours', 'interrupted']);
 
 export function isLive(task: TaskRow): boolean {
   return task.state === 'starting' || task.state === 'running';
@@ -134,10 +135,13 @@ export function pauseSeconds(rung: Rung, tasks: readonly TaskRow[], timing: RunP
   return Math.max(forCapacity, pauseAfterQuickEnds(tasks, timing));
 }
 
-/** The first incident of tasks that end at once is answered at once; each further one in a row doubles the pause. */
+/**
+ * The first incident of tasks that end at once is answered at once; each further one in a row doubles the pause. A task
+ * whose machine was taken away says nothing about how the next one will do.
+ */
 function pauseAfterQuickEnds(tasks: readonly TaskRow[], timing: RunPlan['timing']): number {
   const ended = tasks.filter(
-    (task) => task.state === 'stopped' && task.stop !== undefined && classifyStop(task.stop) !== 'ours',
+    ({ state, stop }) => state === 'stopped' && stop !== undefined && !noFaultOfIts.has(classifyStop(stop)),
   );
   const livedMs = (task: TaskRow): number => (task.stoppedAtMs ?? 0) - (task.startedAtMs ?? task.launchedAtMs);
   let quick = 0;

@@ -246,6 +246,12 @@ describe('tasks that end at once every time', () => {
     expect(pauses).toEqual([0, 1, 2, 4, 8, 16, 30, 30, 30]);
   });
 
+  test('those whose machine went away are started again at once: that says nothing about the next', () => {
+    const stop = { code: 'InfrastructureHealth', reason: 'The process that hosted the task ended.' };
+    const tasks = [1, 2, 3, 4, 5].map((at) => ({ ...quick(`q${at}`, at * second), stop }));
+    expect(decide(seen({ tasks: [task('a'), ...tasks] }))).toMatchObject({ action: 'launch', waitSeconds: 0 });
+  });
+
   test('one that lived ends the series', () => {
     const tasks = [task('a'), quick('q0', 0), quick('q1', second), lost('b')];
     expect(decide(seen({ tasks })).waitSeconds).toBe(0);
