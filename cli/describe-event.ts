@@ -3,6 +3,7 @@
  * out here (`undefined`); they are all in events.jsonl.
  */
 import type { EventName } from '../core/events.ts';
+import { describeFailure, type Failure } from '../core/failure.ts';
 import type { EventRow } from '../core/run.ts';
 
 type Describe = (event: EventRow) => string | undefined;
@@ -36,7 +37,7 @@ const words: { readonly [K in EventName]?: Describe } = {
   'checkpoint.saved': (event) => `checkpoint${step(event)}`,
   'checkpoint.failed': (event) => because('a checkpoint could not be saved', event),
   'checkpoint.damaged': (event) => because('a checkpoint is damaged', event),
-  'chaos.injected': (event) => because('chaos', event),
+  'chaos.injected': (event) => `chaos: ${text(event, 'action') ?? 'something'} ${event.by}${step(event)}`,
 };
 
 export function describeEvent(event: EventRow): string | undefined {
@@ -57,7 +58,12 @@ function text(event: EventRow, field: string): string | undefined {
 }
 
 function because(what: string, event: EventRow): string {
-  const why = event.why ?? text(event, 'reason') ?? text(event, 'message');
+  const failure = event.failure as Failure | undefined;
+  const why =
+    event.why ??
+    text(event, 'reason') ??
+    text(event, 'message') ??
+    (failure === undefined ? undefined : describeFailure(failure));
   return why === undefined || why === '' ? what : `${what}: ${why}`;
 }
 

@@ -3,12 +3,13 @@
  * (opens a socket, compiles a module, writes a file) instead of asking what version of it is installed.
  */
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { connect, createServer } from 'node:net';
 import { availableParallelism, freemem, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
+import { makeFolder, refusalOf } from '../cloud/embedded/files.ts';
 import { layout } from '../cloud/embedded/state-folder.ts';
 import { formatBytes } from './format.ts';
 
@@ -130,7 +131,7 @@ export function checkStateFolder(stateDir: string): Check {
         advice: 'use another folder with --state, or the version that made this one',
       };
     }
-    mkdirSync(stateDir, { recursive: true });
+    makeFolder(stateDir);
     const probe = join(stateDir, `.probe-${process.pid}`);
     writeFileSync(probe, 'x');
     rmSync(probe);
@@ -140,7 +141,7 @@ export function checkStateFolder(stateDir: string): Check {
     return {
       name,
       status: 'fail',
-      found: `${stateDir} cannot be written: ${error instanceof Error ? error.message : String(error)}`,
+      found: `${stateDir} cannot be written: ${refusalOf(error)}`,
       advice: 'give another folder with --state',
     };
   }

@@ -51,10 +51,19 @@ export async function driveRun(host: Host, submission: Submission, output: Outpu
     const result = await readResult(host.cloud, runId);
     if (run === undefined || !hasEnded(run.value) || result === undefined) throw unfinished(ended.error, ended.cause);
     return report(result, output);
+  } catch (error) {
+    if (await canContinue(host, runId))
+      output.note(`The run stays as it is. Continue it with: cuttlefish resume ${runId}`);
+    throw error;
   } finally {
     interruption.forget();
     await progress.stop();
   }
+}
+
+async function canContinue({ cloud }: Host, runId: string): Promise<boolean> {
+  const run = await cloud.table.get<RunRow>(runId, keys.run).catch(() => undefined);
+  return run !== undefined && !hasEnded(run.value);
 }
 
 type Next =

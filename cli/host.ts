@@ -14,6 +14,7 @@
 import { readFileSync } from 'node:fs';
 import { loadStateMachine } from '../cloud/embedded/asl/load.ts';
 import { lineLog } from '../cloud/embedded/log.ts';
+import { requireWritable } from '../cloud/embedded/state-folder.ts';
 import { createWorkflowHost, type ExecutionResult, type WorkflowHost } from '../cloud/embedded/workflow.ts';
 import { type EmbeddedWorld, openWorld } from '../cloud/embedded/world.ts';
 import type { Cloud, Log } from '../cloud/ports.ts';
@@ -43,6 +44,7 @@ export async function openHost(stateDir: string): Promise<Host> {
   const paths = packagePaths();
   const folder = absoluteStateDir(stateDir);
   const world = await openWorld({ stateDir: folder, log: hostLog(folder), taskEntry: paths.taskEntry });
+  requireWritable(world.state);
   const definition = loadStateMachine(readFileSync(paths.definition, 'utf8'));
   const held = new Map<string, () => Promise<void>>();
 

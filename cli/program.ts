@@ -179,7 +179,9 @@ function workers(text: string): string {
   const match = /^(\d{1,4})(?::(\d{1,4}))?$/.exec(text);
   const least = Number(match?.[1] ?? 0);
   if (!match || least < 1 || Number(match[2] ?? least) < least) {
-    throw new InvalidArgumentError('Accepted: a number such as 4, or MIN:MAX such as 2:8, at least 1.');
+    throw new InvalidArgumentError(
+      'Accepted: a number such as 4, or MIN:MAX such as 2:8; at least 1, MIN not above MAX.',
+    );
   }
   return text;
 }

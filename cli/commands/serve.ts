@@ -8,8 +8,8 @@
  *  SV2 The event names the version of the content, so the same bytes, dropped any number of times, start nothing new.
  *  SV3 What was unfinished when an earlier serve ended is continued, but for runs that another process drives.
  */
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeFolder } from '../../cloud/embedded/files.ts';
 import type { Cloud } from '../../cloud/ports.ts';
 import { executionName } from '../../core/config/run-id.ts';
 import { describeFailure, type Failure, toFailure } from '../../core/failure.ts';
@@ -95,7 +95,7 @@ export async function serve(options: ServeOptions, output: Output): Promise<Exit
 
   const interruption = onInterrupt(output);
   const folder = join(host.cloud.stateDir, 'bucket', 'configs');
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   const open = await host.cloud.table.query<OpenRow>(clusterPartition, clusterPrefixes.open);
   for (const { value } of open) await resumeRun(value.runId);
 

@@ -110,7 +110,7 @@ async function showOne(world: EmbeddedWorld, run: RunRow, output: Output): Promi
     const bytes = checkpoint.parts.reduce((sum, part) => sum + part.bytes, 0);
     facts.push(['checkpoint', `step ${checkpoint.step}, ${formatBytes(bytes)}, in the ${checkpoint.store}`]);
   }
-  facts.push(['recoveries', String(run.recoveries)]);
+  facts.push(['recoveries', String(result?.recoveries ?? run.recoveries)]);
   if (run.endedAtMs !== undefined) {
     facts.push(['took', formatSpan(run.endedAtMs - (run.startedAtMs ?? run.submittedAtMs))]);
   }

@@ -6,7 +6,19 @@
  *      lists, then renamed or linked.
  *  B2  What the file system refuses becomes StorageFailed, which names the file and the reason.
  */
-import { closeSync, fsyncSync, linkSync, openSync, readFileSync, renameSync, unlinkSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { CuttlefishError } from '../../core/failure.ts';
 import { randomIds } from './ids.ts';
@@ -16,9 +28,24 @@ export function codeOf(thrown: unknown): string | undefined {
   return thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : undefined;
 }
 
+const refusals: Readonly<Record<string, string>> = {
+  ENOSPC: 'no space is left on the disk',
+  EDQUOT: 'the disk quota is used up',
+  EFBIG: 'the file would be larger than this process may write (ulimit -f)',
+  EROFS: 'the file system is read-only',
+  EMFILE: 'too many files are open (ulimit -n)',
+};
+
+/** What the file system said, in words where its own are hard to act on. */
+export function refusalOf(thrown: unknown): string {
+  const code = codeOf(thrown) ?? '';
+  if (Object.hasOwn(refusals, code)) return `${refusals[code]} (${code})`;
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}
+
 export function storageFailed(what: string, cause: unknown): CuttlefishError {
   if (cause instanceof CuttlefishError) return cause;
-  const reason = cause instanceof Error ? cause.message : String(cause);
+  const reason = refusalOf(cause);
   return new CuttlefishError({ kind: 'StorageFailed', what, reason }, { cause });
 }
 
@@ -29,6 +56,37 @@ export function attempt<T>(what: string, step: () => T, expected: readonly strin
   } catch (error) {
     if (expected.includes(codeOf(error) ?? '')) return undefined;
     throw storageFailed(what, error);
+  }
+}
+
+/**
+ * Makes the folder and those above it. Node's own way never comes back where a folder looks as if it could be made but
+ * cannot (below /proc), and says "no such file" of a file system that is read-only.
+ */
+export function makeFolder(path: string): void {
+  const refused = mkdirUnlessThere(path);
+  if (refused === undefined) return;
+  const above = dirname(path);
+  if (codeOf(refused) !== 'ENOENT' || existsSync(above)) throw refused;
+  makeFolder(above);
+  const again = mkdirUnlessThere(path);
+  if (again !== undefined) throw again;
+}
+
+function mkdirUnlessThere(path: string): unknown {
+  try {
+    mkdirSync(path);
+    return undefined;
+  } catch (error) {
+    return isFolder(path) ? undefined : error;
+  }
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
   }
 }
 

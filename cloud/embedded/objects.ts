@@ -10,11 +10,11 @@
  */
 import { createHash } from 'node:crypto';
 import type { Dirent } from 'node:fs';
-import { mkdir, readdir, readFile, unlink } from 'node:fs/promises';
+import { readdir, readFile, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { CuttlefishError } from '../../core/failure.ts';
 import type { ObjectStore } from '../ports.ts';
-import { codeOf, publish, storageFailed } from './files.ts';
+import { codeOf, makeFolder, publish, storageFailed } from './files.ts';
 
 export interface ObjectsOptions {
   readonly folder: string;
@@ -69,7 +69,7 @@ export function createObjects({ folder, temp }: ObjectsOptions): ObjectStore {
     async put(key, body, when) {
       const path = pathOf(key);
       try {
-        await mkdir(dirname(path), { recursive: true });
+        makeFolder(dirname(path));
       } catch (error) {
         throw storageFailed(path, error);
       }

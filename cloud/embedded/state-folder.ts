@@ -16,12 +16,13 @@
  *  S1  A folder of another layout is never written to.
  *  S2  A folder that is not ours and not empty is never taken over.
  *  S3  Of several processes that create one folder at the same time all succeed.
+ *  S4  A folder that cannot be made or written is refused in words, before anything is started in it.
  */
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { CuttlefishError } from '../../core/failure.ts';
 import { capacityFile } from './capacity.ts';
-import { attempt, publish } from './files.ts';
+import { attempt, codeOf, makeFolder, publish, refusalOf } from './files.ts';
 
 export const layout = 1;
 
@@ -36,10 +37,10 @@ export interface StateFolder extends Readonly<Record<(typeof folders)[number], s
 export function openStateFolder(folder: string): StateFolder {
   const root = resolve(folder);
   const version = join(root, 'VERSION');
-  attempt(root, () => mkdirSync(root, { recursive: true }));
+  makeRoot(root);
   if (readVersion(version) === undefined) {
     refuseForeign(root);
-    mkdirSync(join(root, 'tmp'), { recursive: true });
+    attempt(root, () => makeFolder(join(root, 'tmp')));
     publish(version, `${JSON.stringify({ layout })}\n`, { temp: join(root, 'tmp'), absent: true });
   }
   const found = readVersion(version);
@@ -49,9 +50,34 @@ export function openStateFolder(folder: string): StateFolder {
     );
   }
   const paths = Object.fromEntries(folders.map((name) => [name, join(root, name)])) as Omit<StateFolder, 'root'>;
-  for (const path of Object.values(paths)) attempt(path, () => mkdirSync(path, { recursive: true }));
+  for (const path of Object.values(paths)) attempt(path, () => makeFolder(path));
   removeForgotten(paths.tmp);
   return { root, ...paths };
+}
+
+/** S4. For who is about to write: a process that only reads takes a folder that is read-only as it is. */
+export function requireWritable({ root, tmp }: StateFolder): void {
+  const probe = join(tmp, `probe-${process.pid}`);
+  try {
+    writeFileSync(probe, 'x');
+    rmSync(probe, { force: true });
+  } catch (error) {
+    rmSync(probe, { force: true });
+    throw conflict(
+      `the state folder ${root} cannot be written: ${refusalOf(error)}; mend that, or choose another with --state`,
+    );
+  }
+}
+
+function makeRoot(root: string): void {
+  try {
+    makeFolder(root);
+  } catch (error) {
+    const why = ['EEXIST', 'ENOTDIR'].includes(codeOf(error) ?? '')
+      ? 'it is a file, or lies below one'
+      : refusalOf(error);
+    throw conflict(`there can be no state folder ${root}: ${why}; choose another with --state`);
+  }
 }
 
 function readVersion(path: string): unknown {

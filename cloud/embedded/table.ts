@@ -26,7 +26,7 @@
 import { linkSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Ids, Row, Stored, Table, When } from '../ports.ts';
-import { attempt, codeOf, publish, storageFailed, writeWhole } from './files.ts';
+import { attempt, codeOf, makeFolder, publish, storageFailed, writeWhole } from './files.ts';
 import { checkItem } from './item-size.ts';
 import { keyOf, nameOf } from './names.ts';
 import { encodeRow, encodeTombstone, type RowFile, toRow } from './row-file.ts';
@@ -82,7 +82,8 @@ export function createTable(options: TableOptions): Table {
   function tryVersion(folder: string, current: Current, version: number, next: string, text: string): boolean {
     const target = join(folder, versionName(version));
     const nextFolder = join(folder, nextName(version, next));
-    mkdirSync(nextFolder, { recursive: current.version === 0 });
+    if (current.version === 0) makeFolder(nextFolder);
+    else mkdirSync(nextFolder);
     let linked = false;
     try {
       if (current.file === undefined) {

@@ -12,11 +12,11 @@
  *      host and process are gone has stopped, whether or not somebody wrote it down.
  *  J2  A client token has one launch: the first writer of `launches/<token>.json` decides.
  */
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LaunchKind, Role } from '../../core/plan.ts';
 import type { LaunchOutcome, LaunchRequest, ObservedTask } from '../ports.ts';
-import { attempt, publish, readJson } from './files.ts';
+import { attempt, makeFolder, publish, readJson } from './files.ts';
 import { nameOf } from './names.ts';
 import { isRunning, type ProcessIdentity } from './processes.ts';
 import type { StateFolder } from './state-folder.ts';
@@ -70,7 +70,7 @@ export function createTaskRecords(state: Pick<StateFolder, 'tasks' | 'launches' 
     logPath: (taskId: string): string => path(taskId, 'log.txt'),
 
     create(record: TaskRecord): void {
-      attempt(state.tasks, () => mkdirSync(join(state.tasks, record.taskId), { recursive: true }));
+      attempt(state.tasks, () => makeFolder(join(state.tasks, record.taskId)));
       write(path(record.taskId, 'task.json'), record);
       known.set(record.taskId, record);
     },
@@ -105,11 +105,16 @@ export function createTaskRecords(state: Pick<StateFolder, 'tasks' | 'launches' 
       return record;
     },
 
-    /** False when somebody else has written it before. */
+    /** False when somebody else has written it before. What cannot be written is known to this process at least. */
     setStopped(taskId: string, record: StoppedRecord): boolean {
-      const first = write(path(taskId, 'stopped.json'), record, true);
-      if (first) ended.set(taskId, record);
-      return first;
+      try {
+        const first = write(path(taskId, 'stopped.json'), record, true);
+        if (first) ended.set(taskId, record);
+        return first;
+      } catch (error) {
+        if (!ended.has(taskId)) ended.set(taskId, record);
+        throw error;
+      }
     },
 
     launch: (token: string) => readJson<LaunchRecord>(launchPath(token)),
@@ -124,7 +129,10 @@ export function createTaskRecords(state: Pick<StateFolder, 'tasks' | 'launches' 
       if (stopped) return { ...task, state: 'stopped', stop: told(stopped) };
       const process = records.process(taskId);
       const stop = records.stopRequest(taskId);
-      if (isRunning(record.host)) return { ...task, state: process ? (stop ? 'stopping' : 'running') : 'starting' };
+      if (isRunning(record.host)) {
+        if (!process) return { ...task, state: 'starting' };
+        return { ...task, state: stop || !isRunning(process) ? 'stopping' : 'running' };
+      }
       if (!process) return { ...task, state: 'stopped', stop: neverStarted };
       // Its input has closed, so it is about to end.
       if (isRunning(process)) return { ...task, state: 'stopping' };

@@ -61,6 +61,8 @@ export function createTasks(options: TasksOptions): EmbeddedTasks {
   const stopTimeoutMs = options.stopTimeoutMs ?? 2000;
   const records = createTaskRecords(state);
   const children = new Map<string, Child>();
+  /** Why this process asked a task to stop. */
+  const asked = new Map<string, StopRequest>();
   let refusals = 0;
 
   const killAll = () => {
@@ -120,7 +122,12 @@ export function createTasks(options: TasksOptions): EmbeddedTasks {
         if (children.size === 0) process.off('exit', killAll);
         const exitCode = code ?? 128 + (by ? constants.signals[by] : 0);
         const own = { code: 'EssentialContainerExited', reason: 'Essential container in task exited' };
-        ended(task, records.stopRequest(task.taskId) ?? own, exitCode, by ? `ended by ${by}` : undefined);
+        ended(
+          task,
+          records.stopRequest(task.taskId) ?? asked.get(task.taskId) ?? own,
+          exitCode,
+          by ? `ended by ${by}` : undefined,
+        );
         resolve();
       });
     });
@@ -165,7 +172,12 @@ export function createTasks(options: TasksOptions): EmbeddedTasks {
   async function stopWith(taskId: string, request: StopRequest): Promise<void> {
     const task = records.find(taskId);
     if (task === undefined || records.stopped(taskId)) return;
-    records.requestStop(taskId, request);
+    if (!asked.has(taskId)) asked.set(taskId, request);
+    try {
+      records.requestStop(taskId, request);
+    } catch {
+      // A full disk: the task ends all the same, and while this process lives it knows why.
+    }
     const child = children.get(taskId);
     if (child === undefined) return stopForeign(task, request);
     child.process.kill('SIGTERM');

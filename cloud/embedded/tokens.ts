@@ -11,12 +11,12 @@
  *  T2  A token that was forgotten stays gone: T.open goes first, and who answers looks for it again afterwards.
  *  T3  Answers of other processes are noticed within 50 ms, by the file system's notice or by looking.
  */
-import { appendFileSync, existsSync, type FSWatcher, mkdirSync, rmSync, statSync, watch } from 'node:fs';
+import { appendFileSync, existsSync, type FSWatcher, rmSync, statSync, watch } from 'node:fs';
 import { join } from 'node:path';
 import { CuttlefishError } from '../../core/failure.ts';
 import type { Clock, Workflow } from '../ports.ts';
 import { limits } from './asl/definition.ts';
-import { attempt, publish, readJson } from './files.ts';
+import { attempt, makeFolder, publish, readJson } from './files.ts';
 
 const pollMs = 50;
 
@@ -47,7 +47,7 @@ interface Answer {
 export function createTokenStore(stateDir: string): TokenStore {
   const folder = join(stateDir, 'tokens');
   const temp = join(stateDir, 'tmp');
-  for (const path of [folder, temp]) attempt(path, () => mkdirSync(path, { recursive: true }));
+  for (const path of [folder, temp]) attempt(path, () => makeFolder(path));
   const listening = new Map<string, { readonly listener: TokenListener; beats: number; done: boolean }>();
   let watcher: FSWatcher | undefined;
   let timer: NodeJS.Timeout | undefined;

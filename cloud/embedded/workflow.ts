@@ -6,7 +6,7 @@
  *  W2  One process at a time steps an execution: it holds the lock `execution/<name>`. The lock of a dead process is free.
  *  W3  Closing ends nothing: what was running goes on at the next `resumeAll`, in this or another process.
  */
-import { mkdirSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { CuttlefishError } from '../../core/failure.ts';
 import type { Clock, Ids, Log, Workflow } from '../ports.ts';
@@ -27,7 +27,7 @@ import {
 } from './asl/execution.ts';
 import { readHistory } from './asl/journal.ts';
 import type { WorkflowFunction } from './asl/task.ts';
-import { attempt } from './files.ts';
+import { attempt, makeFolder } from './files.ts';
 import { createLock } from './lock.ts';
 import { createTable } from './table.ts';
 import { createTokenStore } from './tokens.ts';
@@ -72,7 +72,7 @@ export function createWorkflowHost(options: WorkflowHostOptions): WorkflowHost {
     locks: join(stateDir, 'locks'),
     temp: join(stateDir, 'tmp'),
   };
-  for (const path of Object.values(folders)) attempt(path, () => mkdirSync(path, { recursive: true }));
+  for (const path of Object.values(folders)) attempt(path, () => makeFolder(path));
   for (const [state, name] of functionsOf(definition)) {
     if (!Object.hasOwn(functions, name)) {
       throw unexpected(`state ${state} calls the function "${name}"; there is ${Object.keys(functions).join(', ')}`);
@@ -113,7 +113,8 @@ export function createWorkflowHost(options: WorkflowHostOptions): WorkflowHost {
     }
     const execution = await opened(() => driveExecution(world, name, start), held.release);
     const after = async () => {
-      await held.release();
+      // A lock that cannot be given back is free once this process has ended; why we ended matters more.
+      await held.release().catch(() => undefined);
       active.delete(name);
     };
     const result = execution.result.finally(after);

@@ -1,10 +1,10 @@
 /** The state folder, the bucket and the data of the embedded world when something is wrong with them. */
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { fileLog, lineLog } from '../../cloud/embedded/log.ts';
-import { openStateFolder } from '../../cloud/embedded/state-folder.ts';
+import { openStateFolder, requireWritable } from '../../cloud/embedded/state-folder.ts';
 import { closeWorlds, newFolder, newWorld, otherProcess } from '../support/embedded.ts';
 
 afterEach(closeWorlds);
@@ -34,6 +34,24 @@ describe('the state folder', () => {
     writeFileSync(join(root, 'thesis.tex'), '');
     expect(() => openStateFolder(root)).toThrow(/not a state folder.*thesis\.tex/);
     expect(readdirSync(root)).toEqual(['thesis.tex']);
+  });
+
+  it('is refused where there can be none, with the reason', () => {
+    const root = newFolder();
+    writeFileSync(join(root, 'file'), '');
+    for (const place of [join(root, 'file'), join(root, 'file', 'below')]) {
+      expect(() => openStateFolder(place)).toThrow(/there can be no state folder .*file.*--state/);
+    }
+    // Node's recursive mkdir never comes back from here.
+    if (process.platform === 'linux') expect(() => openStateFolder('/proc/cuttlefish/state')).toThrow(/--state/);
+  });
+
+  it('that cannot be written is refused by who is about to write', () => {
+    const state = openStateFolder(join(newFolder(), 'state'));
+    requireWritable(state);
+    expect(readdirSync(state.tmp)).toEqual([]);
+    rmdirSync(state.tmp);
+    expect(() => requireWritable(state)).toThrow(/cannot be written: .*--state/);
   });
 
   it('may be prepared with a config to start', () => {
@@ -106,7 +124,7 @@ describe('the bucket', () => {
     const { objects, table, stateDir } = await newWorld();
     // Files of at most 64 KiB: what the system says is EFBIG, as a full disk says ENOSPC.
     const other = otherProcess('fill', { stateDir, bytes: 300_000 }, 'ulimit -f 64');
-    const failure = { kind: 'StorageFailed', reason: expect.stringMatching(/^EFBIG/) };
+    const failure = { kind: 'StorageFailed', reason: expect.stringMatching(/larger than .*EFBIG/) };
     expect(await other.next()).toMatchObject({ ...failure, what: expect.stringMatching(/runs\/r\/large\.bin$/) });
     expect(await other.next()).toMatchObject(failure);
     expect(await objects.list('')).toEqual([]);

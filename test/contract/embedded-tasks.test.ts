@@ -90,6 +90,18 @@ describe('an embedded task', () => {
     });
   });
 
+  it('can be stopped, and has stopped, where nothing can be written any more', async () => {
+    const world = await newWorld();
+    const events = watch(world);
+    const taskId = await launchOne(world);
+    await untilPrinted(world, taskId, 'to standard error');
+    rmSync(world.state.tmp, { recursive: true });
+    await world.tasks.stop(taskId, 'cuttlefish: the run has ended');
+    await vi.waitFor(() => expect(stoppedOf(events, taskId)).toBeDefined(), soon);
+    expect(stoppedOf(events, taskId)).toMatchObject({ stoppedReason: 'cuttlefish: the run has ended' });
+    expect(await world.tasks.list(runId)).toMatchObject([{ taskId, state: 'stopped' }]);
+  });
+
   it('that cannot be started is a task that failed to start, with no containers', async () => {
     const world = await newWorld();
     const { createTasks } = await import('../../cloud/embedded/tasks.ts');

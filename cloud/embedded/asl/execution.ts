@@ -13,11 +13,11 @@
  *  X4  A wish to stop is on disk before it is acted on, so it outlives whoever should act on it.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock, Ids, Log } from '../../ports.ts';
 import { embeddedAccount, embeddedRegion } from '../events.ts';
-import { attempt, publish, readJson } from '../files.ts';
+import { attempt, makeFolder, publish, readJson } from '../files.ts';
 import type { StateMachine } from './definition.ts';
 import { StatesError } from './errors.ts';
 import type { Status, Summary } from './history.ts';
@@ -118,7 +118,7 @@ export function requestStop(stateDir: string, name: string, cause: string): void
 function exclusive(stateDir: string, name: string, file: string, content: unknown): boolean {
   const folder = folderOf(stateDir, name);
   const temp = join(stateDir, 'tmp');
-  for (const path of [folder, temp]) attempt(path, () => mkdirSync(path, { recursive: true }));
+  for (const path of [folder, temp]) attempt(path, () => makeFolder(path));
   return publish(join(folder, file), JSON.stringify(content), { temp, absent: true });
 }
 
