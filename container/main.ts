@@ -77,16 +77,16 @@ async function startOnAws(): Promise<Start> {
   return { cloud: createAwsCloud(process.env), taskId, host, bind: '0.0.0.0', secure: true };
 }
 
+const napMs = 100;
+
 const strikeOnMyself: Strike = {
   kill: () => process.kill(process.pid, 'SIGKILL'),
   interrupt: () => process.kill(process.pid, 'SIGTERM'),
   pause: (forMs) => {
-    // Somebody else has to wake us.
-    const seconds = (forMs / 1000).toFixed(3);
-    spawn('/bin/sh', ['-c', `sleep ${seconds}; kill -CONT ${process.pid}`], {
-      detached: true,
-      stdio: 'ignore',
-    }).unref();
+    // Somebody else has to wake us; and must not stay when we are killed meanwhile.
+    const naps = Math.max(1, Math.round(forMs / napMs));
+    const nap = `n=0; while [ $n -lt ${naps} ] && kill -0 ${process.pid}; do sleep ${napMs / 1000}; n=$((n + 1)); done`;
+    spawn('/bin/sh', ['-c', `${nap}; kill -CONT ${process.pid}`], { detached: true, stdio: 'ignore' }).unref();
     process.kill(process.pid, 'SIGSTOP');
   },
 };
