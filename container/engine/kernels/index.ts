@@ -17,7 +17,7 @@ export {
 } from './normalisation.ts';
 export { adam, momentum, rmsprop, sgd } from './optimizer.ts';
 export { averagePool, averagePoolGradient, maxPool, maxPoolGradient } from './pooling.ts';
-export { product, productScratch } from './product.ts';
+export { product, productScratch, treeProduct } from './product.ts';
 export {
   add,
   addScaled,

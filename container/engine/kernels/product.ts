@@ -18,9 +18,13 @@ const depth: i32 = 384;
 const height: i32 = 96;
 const width: i32 = 512;
 
-/** Bytes that `product` needs as `scratch`. */
+/** Room for tiles at the beginning of the scratch: one at an edge, or one for each level of a tree. */
+const tileBytes: i32 = 256;
+const mostTiles: i32 = 4;
+
+/** Bytes that a product needs as `scratch`. */
 export function productScratch(): i32 {
-  return 256 + depth * (height + width) * 4;
+  return mostTiles * tileBytes + depth * (height + width) * 4;
 }
 
 /**
@@ -42,7 +46,7 @@ export function product(
   accumulate: i32,
   scratch: usize,
 ): void {
-  const packedA = scratch + 256;
+  const packedA = scratch + mostTiles * tileBytes;
   const packedB = packedA + at(height * depth);
   for (let q = 0; q < n; q += width) {
     const nc = min(width, n - q);
@@ -96,5 +100,79 @@ function edgeTile(
 function copyBlock(from: usize, fromRow: i32, to: usize, toRow: i32, rows: i32, columns: i32): void {
   for (let i = 0; i < rows; i++) {
     for (let j = 0; j < columns; j++) store<f32>(to + at(i * toRow + j), load<f32>(from + at(i * fromRow + j)));
+  }
+}
+
+/**
+ * c = the sum in the fixed binary tree of a_s * b_s over a power of two of parts, at most 2^3: the rows of b and columns of
+ * a, of which there are `ends[parts - 1]`, are cut at `ends`. The same bits as products of the parts and then their sums,
+ * without storing them. Answers 0 when there are too many rows, and has done nothing then.
+ */
+export function treeProduct(
+  m: i32,
+  n: i32,
+  ends: usize,
+  parts: i32,
+  a: usize,
+  aRow: i32,
+  aColumn: i32,
+  b: usize,
+  bRow: i32,
+  bColumn: i32,
+  c: usize,
+  cRow: i32,
+  scratch: usize,
+): i32 {
+  const k = load<i32>(ends + at(parts - 1));
+  if (k > depth) return 0;
+  const packedA = scratch + mostTiles * tileBytes;
+  const packedB = packedA + at(height * depth);
+  for (let q = 0; q < n; q += width) {
+    const nc = min(width, n - q);
+    packColumns(b + at(q * bColumn), bRow, bColumn, k, nc, packedB);
+    for (let i = 0; i < m; i += height) {
+      const mc = min(height, m - i);
+      packRows(a + at(i * aRow), aRow, aColumn, mc, k, packedA);
+      for (let j = 0; j < nc; j += tileColumns) {
+        const columns = min(tileColumns, nc - j);
+        for (let r = 0; r < mc; r += tileRows) {
+          treeTile(ends, parts, packedA + at(r * k), packedB + at(j * k), scratch);
+          const to = c + at((i + r) * cRow + q + j);
+          const rows = min(tileRows, mc - r);
+          if (columns == tileColumns) copyRows(scratch, to, at(cRow), rows);
+          else copyBlock(scratch, tileColumns, to, cRow, rows, columns);
+        }
+      }
+    }
+  }
+  return 1;
+}
+
+/** The sum of one tile over the parts, at the beginning of `tiles`, which is a stack. */
+function treeTile(ends: usize, parts: i32, a: usize, b: usize, tiles: usize): void {
+  let top = tiles;
+  let begin = 0;
+  for (let s = 0; s < parts; s++) {
+    const end = load<i32>(ends + at(s));
+    tile(end - begin, a + at(begin * tileRows), b + at(begin * tileColumns), top, tileColumns * 4, 0);
+    begin = end;
+    for (let rest = s; rest & 1; rest >>= 1) {
+      top -= tileBytes;
+      addTile(top, top + tileBytes);
+    }
+    top += tileBytes;
+  }
+}
+
+function addTile(to: usize, from: usize): void {
+  for (let o: usize = 0; o < <usize>(tileRows * tileColumns * 4); o += 16) {
+    v128.store(to + o, f32x4.add(v128.load(to + o), v128.load(from + o)));
+  }
+}
+
+function copyRows(from: usize, to: usize, step: usize, rows: i32): void {
+  for (let i = 0; i < rows; i++, from += tileColumns * 4, to += step) {
+    v128.store(to, v128.load(from));
+    v128.store(to, v128.load(from, 16), 16);
   }
 }

@@ -107,7 +107,7 @@ export function compile(spec: EngineSpec, shape: ValidShape, layout: Layout, ben
     output: value,
     steps,
     valuesPerSample,
-    largestSum: Math.max(0, ...steps.flatMap(({ gradients, drift }) => [gradients?.length ?? 0, drift?.length ?? 0])),
+    largestSum: Math.max(0, ...steps.flatMap(({ gradients }) => gradients?.map(({ length }) => length) ?? [])),
   };
 }
 
@@ -169,7 +169,6 @@ export function backward({ steps }: Program, pass: Pass, sum: (of: Sums) => void
   for (let i = steps.length - 1; i >= 0; i -= 1) {
     const step = steps[i]!;
     step.backward?.(pass);
-    if (step.gradients) sum(step.gradients);
-    if (step.drift) sum(step.drift);
+    for (const of of step.gradients ?? []) sum(of);
   }
 }

@@ -6,7 +6,7 @@ import type { LayerPlan } from '../../../core/plan.ts';
 import { byColumns } from './columns.ts';
 import { directly } from './direct.ts';
 import { curve } from './pointwise.ts';
-import type { Site, Step, Value } from './step.ts';
+import type { Site, Step, Sums, Value } from './step.ts';
 import { paddingBefore } from './window.ts';
 
 /** What both ways need to know of the layer. */
@@ -55,7 +55,12 @@ export function convolutionLayer(plan: Extract<LayerPlan, { kind: 'conv2d' }>, s
   const way = (isDirect ? directly : byColumns)(convolution);
   const bias = plan.useBias ? site.weight('bias') : 0;
   const places = outHeight * outWidth;
-  const kernelLength = convolution.depth * filters;
+  const biasGradient: Sums = {
+    at: plan.useBias ? site.place('bias') : 0,
+    length: filters,
+    write: ({ from, to }, out) =>
+      kernels.sumPlanes(z.gradient.offset + from * places * filters * 4, to - from, filters, places, out),
+  };
   return {
     output,
     forward: ({ samples }) => {
@@ -67,14 +72,13 @@ export function convolutionLayer(plan: Extract<LayerPlan, { kind: 'conv2d' }>, s
       backward(samples);
       if (site.needsInput) way.backward(samples);
     },
-    gradients: {
-      at: site.place('kernel'),
-      length: kernelLength + (plan.useBias ? filters : 0),
-      write: ({ from, to }, out) => {
-        way.gradient(from, to, out);
-        const dz = z.gradient.offset + from * places * filters * 4;
-        if (plan.useBias) kernels.sumPlanes(dz, to - from, filters, places, out + kernelLength * 4);
+    gradients: [
+      {
+        at: site.place('kernel'),
+        length: convolution.depth * filters,
+        write: ({ from, to }, out) => way.gradient(from, to, out),
       },
-    },
+      ...(plan.useBias ? [biasGradient] : []),
+    ],
   };
 }

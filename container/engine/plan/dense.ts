@@ -1,7 +1,8 @@
 /** The dense layer: a product over the last axis, a bias, an activation. */
 import type { LayerPlan } from '../../../core/plan.ts';
+import { mostShards } from '../port.ts';
 import { curve } from './pointwise.ts';
-import { channelsOf, placesOf, type Site, type Step } from './step.ts';
+import { channelsOf, placesOf, type Site, type Step, type Sums } from './step.ts';
 
 export function denseLayer(plan: Extract<LayerPlan, { kind: 'dense' }>, site: Site): Step {
   const { input, bench, shape } = site;
@@ -14,6 +15,30 @@ export function denseLayer(plan: Extract<LayerPlan, { kind: 'dense' }>, site: Si
   const bias = plan.useBias ? site.weight('bias') : 0;
   const { scratch } = site;
   const { product } = kernels;
+  const ends = bench.fixed(mostShards);
+
+  const kernelGradient: Sums = {
+    at: site.place('kernel'),
+    length: from * to,
+    write: (shard, out) => {
+      const x = input.block.offset + shard.from * places * from * 4;
+      const dz = z.gradient.offset + shard.from * places * to * 4;
+      product(from, to, (shard.to - shard.from) * places, x, 1, from, dz, to, 1, out, to, 0, scratch);
+    },
+    writeSum: (shards, out) => {
+      const cuts = bench.ints(ends.offset, shards.length);
+      for (const shard of shards) cuts[shard.index] = shard.to * places;
+      const [x, dz] = [input.block.offset, z.gradient.offset];
+      const parts = shards.length;
+      return kernels.treeProduct(from, to, ends.offset, parts, x, 1, from, dz, to, 1, out, to, scratch) === 1;
+    },
+  };
+  const biasGradient: Sums = {
+    at: plan.useBias ? site.place('bias') : 0,
+    length: to,
+    write: (shard, out) =>
+      kernels.sumRows(z.gradient.offset + shard.from * places * to * 4, (shard.to - shard.from) * places, to, out),
+  };
   return {
     output,
     forward: ({ samples }) => {
@@ -28,16 +53,6 @@ export function denseLayer(plan: Extract<LayerPlan, { kind: 'dense' }>, site: Si
       const rows = samples * places;
       product(rows, from, to, z.gradient.offset, to, 1, kernel, 1, to, input.gradient.offset, from, 0, scratch);
     },
-    gradients: {
-      at: site.place('kernel'),
-      length: (from + (plan.useBias ? 1 : 0)) * to,
-      write: (shard, out) => {
-        const rows = (shard.to - shard.from) * places;
-        const x = input.block.offset + shard.from * places * from * 4;
-        const dz = z.gradient.offset + shard.from * places * to * 4;
-        product(from, to, rows, x, 1, from, dz, to, 1, out, to, 0, scratch);
-        if (plan.useBias) kernels.sumRows(dz, rows, to, out + from * to * 4);
-      },
-    },
+    gradients: [kernelGradient, ...(plan.useBias ? [biasGradient] : [])],
   };
 }

@@ -200,8 +200,9 @@ export class PlanEngine implements Engine {
   }
 
   /** The sums of the shards in the fixed tree, in place at the contribution. */
-  #addUp(shards: readonly Shard[], { at, length, write }: Sums): void {
+  #addUp(shards: readonly Shard[], { at, length, write, writeSum }: Sums): void {
     const { kernels } = this.#bench;
+    if (writeSum?.(shards, this.#contribution.offset + at * 4)) return;
     const place = (depth: number) =>
       depth === 0 ? this.#contribution.offset + at * 4 : this.#partial.offset + (depth - 1) * length * 4;
     let depth = 0;

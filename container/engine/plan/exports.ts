@@ -63,6 +63,21 @@ export interface Kernels {
     scratch: number,
   ): void;
   productScratch(): number;
+  treeProduct(
+    m: number,
+    n: number,
+    ends: number,
+    parts: number,
+    a: number,
+    aRow: number,
+    aColumn: number,
+    b: number,
+    bRow: number,
+    bColumn: number,
+    c: number,
+    cRow: number,
+    scratch: number,
+  ): number;
   add(y: number, x: number, n: number): void;
   addScaled(y: number, x: number, n: number, scale: number): void;
   biasPlanes(x: number, bias: number, samples: number, channels: number, places: number): void;

@@ -61,18 +61,20 @@ export function normalisationLayer(plan: Extract<LayerPlan, { kind: 'batchNormal
         else kernels.normGradientPlanes(dy, n, to - from, channels, places, gamma, at);
       }
     },
-    gradients: {
-      at: site.place('gamma'),
-      length: 2 * channels,
-      write: ({ index }, out) => kernels.activate(0, statsOf(index) + 3 * vector, out, 2 * channels),
-    },
-    drift: {
-      at: site.place('moving_mean'),
-      length: 2 * channels,
-      write: ({ index, from, to }, out) => {
-        const weight = (1 - plan.momentum) * (to - from);
-        kernels.normDrift(statsOf(index), moving, channels, weight, out);
+    gradients: [
+      {
+        at: site.place('gamma'),
+        length: 2 * channels,
+        write: ({ index }, out) => kernels.activate(0, statsOf(index) + 3 * vector, out, 2 * channels),
       },
-    },
+      {
+        at: site.place('moving_mean'),
+        length: 2 * channels,
+        write: ({ index, from, to }, out) => {
+          const weight = (1 - plan.momentum) * (to - from);
+          kernels.normDrift(statsOf(index), moving, channels, weight, out);
+        },
+      },
+    ],
   };
 }

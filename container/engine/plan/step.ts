@@ -37,19 +37,19 @@ export interface Step {
   /** From the gradient of the output to that of the input, for all samples at once. */
   backward?(pass: Pass): void;
   /**
-   * Writes the gradients of the layer's weights for one shard, as they follow each other in the flat vector, to the
-   * byte offset `to`. After `backward`.
+   * The gradients of the layer's weights and the changes of its moving statistics; after `backward`.
    */
-  readonly gradients?: Sums;
-  /** The same for the changes of the moving statistics. */
-  readonly drift?: Sums;
+  readonly gradients?: readonly Sums[];
 }
 
 export interface Sums {
   /** Place in the contribution, in values. */
   readonly at: number;
   readonly length: number;
+  /** Writes those of one shard to the byte offset `to`, which is not empty. */
   write(shard: Shard, to: number): void;
+  /** Their sum over all shards in the fixed tree at once; false when that is not possible, and nothing was done. */
+  writeSum?(shards: readonly Shard[], to: number): boolean;
 }
 
 /** What a layer needs to know when it is compiled. */
