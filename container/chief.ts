@@ -83,22 +83,13 @@ export class Chief {
   }
 
   /**
-   * The step of the newest intact checkpoint, now in the engine; 0 when there is none. One that another engine computed is
-   * refused: the weights would depend on where the run was resumed (P2).
+   * Finds the newest intact checkpoint; `load` puts it in the engine and answers its step, 0 when there is none. One that
+   * another engine computed is refused: the weights would depend on where the run was resumed (P2).
    */
-  async restore(): Promise<number> {
+  async restore(): Promise<{ readonly load: () => number }> {
     await this.inherit();
     const found = await restoreCheckpoint(this.cloud, this.plan);
-    this.saver.restored(found.damaged, found.kind === 'restored' ? found.manifest.step : undefined);
-    const before = this.inherited?.step ?? 0;
-    if (found.kind === 'none') {
-      this.lostSteps += before;
-      await this.note('training.started', {
-        engine: this.replica.engine.name,
-        ...(before > 0 ? { lostSteps: before } : {}),
-      });
-      return 0;
-    }
+    if (found.kind === 'none') return { load: () => this.loaded(0, found.damaged) };
     const { manifest, parameters, slots } = found;
     if (manifest.engine !== this.replica.engine.name) {
       const failure = otherEngine(manifest, this.replica.engine.name);
@@ -111,10 +102,24 @@ export class Chief {
     // At the end of an epoch the manifest holds the sums of that epoch, else those of the one that goes on.
     const boundary = manifest.step % this.plan.training.stepsPerEpoch === 0;
     const sums = boundary ? noSums : manifest.epochSums;
-    this.replica.load(state, parameters.length, sums, boundary ? manifest.epochSums : noSums);
-    this.lostSteps += Math.max(0, before - manifest.step);
-    await this.note('training.restored', { step: manifest.step, lostSteps: Math.max(0, before - manifest.step) });
-    return manifest.step;
+    return {
+      load: () => {
+        this.replica.load(state, parameters.length, sums, boundary ? manifest.epochSums : noSums);
+        return this.loaded(manifest.step, found.damaged);
+      },
+    };
+  }
+
+  private loaded(step: number, damaged: readonly string[]): number {
+    this.saver.restored(damaged, step > 0 ? step : undefined);
+    const lostSteps = Math.max(0, (this.inherited?.step ?? 0) - step);
+    this.lostSteps += lostSteps;
+    if (step > 0) void this.note('training.restored', { step, lostSteps });
+    else {
+      const engine = this.replica.engine.name;
+      void this.note('training.started', { engine, ...(lostSteps > 0 ? { lostSteps } : {}) });
+    }
+    return step;
   }
 
   /** True when training is to stop here. */
@@ -171,13 +176,16 @@ export class Chief {
       await this.saveNow(step);
       const { lostSteps, generation } = this;
       const end = { step, generation, lostSteps, usefulMs: this.totalUsefulMs() };
-      if (!(await publish(this.cloud, this.plan, this.replica, end))) return 'fenced';
-      await this.note('training.ended', { step });
-      await this.leadership.news('training has ended');
-      return 'published';
+      return (await publish(this.cloud, this.plan, this.replica, end)) ? 'published' : 'fenced';
     } finally {
       this.finishing = false;
     }
+  }
+
+  /** The outcome is written: tells the control plane. */
+  async tellEnd(step: number): Promise<void> {
+    await this.note('training.ended', { step });
+    await this.leadership.news('training has ended');
   }
 
   async giveUp(failure: Failure, step: number): Promise<void> {

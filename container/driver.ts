@@ -57,6 +57,8 @@ export class Driver {
   private readonly parts: DriverParts;
   private readonly queue: Event[] = [];
   private draining = false;
+  /** The outcome is written: nothing is decided any more (R7). */
+  private over = false;
   private wasUseful = false;
   private ending: Ending | undefined;
   private readonly ended: Promise<Ending>;
@@ -87,7 +89,7 @@ export class Driver {
     this.draining = true;
     try {
       for (let next = this.queue.shift(); next !== undefined; next = this.queue.shift()) {
-        if (this.ending !== undefined) return;
+        if (this.ending !== undefined || this.over) return;
         this.carryOut(this.parts.member.handle(next, this.parts.cloud.clock.monotonic()));
       }
     } catch (error) {
@@ -200,10 +202,7 @@ export class Driver {
     if (chief === undefined) return;
     switch (effect.type) {
       case 'restore':
-        this.beside(
-          persist(cloud.clock, () => chief.restore()).then((step) => this.post({ type: 'restored', step })),
-          'restoring a checkpoint',
-        );
+        this.beside(this.restore(chief), 'restoring a checkpoint');
         return;
       case 'evaluate': {
         const workers = member.gang?.workers.length ?? 1;
@@ -219,11 +218,16 @@ export class Driver {
         chief.checkpoint(effect.step);
         return;
       case 'finish':
-        this.beside(
-          persist(cloud.clock, () => this.finish(effect.step)),
-          'finishing',
-        );
+        this.beside(this.finish(effect.step), 'finishing');
     }
+  }
+
+  /** Only if it is still wanted when it is there: meanwhile somebody else may lead, or have a better state (DR1). */
+  private async restore(chief: Chief): Promise<void> {
+    const { member, cloud } = this.parts;
+    const wanted = member.leading?.state;
+    const found = await persist(cloud.clock, () => chief.restore());
+    if (wanted !== undefined && member.leading?.state === wanted) this.post({ type: 'restored', step: found.load() });
   }
 
   private async compute({ generation, step, shards }: Extract<Effect, { type: 'compute' }>): Promise<void> {
@@ -255,9 +259,13 @@ export class Driver {
 
   /** Fenced: there is a leader after us, which will come to the same end. */
   private async finish(step: number): Promise<void> {
-    const done = await this.parts.chief?.finish(step);
+    const { chief, cloud } = this.parts;
+    if (chief === undefined) return;
+    const done = await persist(cloud.clock, () => chief.finish(step));
     if (done !== 'published') return;
+    this.over = true;
     this.dismissAll();
+    await persist(cloud.clock, () => chief.tellEnd(step));
     this.end({ why: 'dismissed' });
   }
 

@@ -221,25 +221,24 @@ export class Leadership {
       worldSize: 0,
       tasks: [],
     };
-    const outcome = await this.raiseFence(generation, keys.outcome, pendingOutcome);
-    if (outcome.kind === 'raised' && outcome.value.kind !== 'pending') {
-      this.post({ type: 'training-over' });
-      return;
-    }
-    for (const raised of [
-      outcome,
-      await this.raiseFence(generation, keys.checkpoints, noCheckpoints),
-      await this.raiseFence(generation, keys.progress, noProgress),
-    ]) {
-      if (raised.kind === 'fenced') {
-        this.post({ type: 'generation-refused', current: raised.fence });
-        return;
-      }
-    }
-    this.post({ type: 'generation-committed', generation });
+    const isSettled = (outcome: OutcomeRow): boolean => outcome.kind !== 'pending';
+    // The outcome first: once there is one, nothing more is written.
+    const found =
+      (await this.raiseFence(generation, keys.outcome, pendingOutcome, isSettled)) ??
+      (await this.raiseFence(generation, keys.checkpoints, noCheckpoints)) ??
+      (await this.raiseFence(generation, keys.progress, noProgress));
+    if (found === undefined) this.post({ type: 'generation-committed', generation });
+    else if (found.kind === 'final') this.post({ type: 'training-over' });
+    else this.post({ type: 'generation-refused', current: found.fence });
   }
 
-  private async raiseFence<T>(generation: number, key: string, empty: T): Promise<Raised<T>> {
+  /** What stood in the way; undefined when the row has the fence now. */
+  private async raiseFence<T>(
+    generation: number,
+    key: string,
+    empty: T,
+    isFinal: (value: T) => boolean = () => false,
+  ): Promise<{ readonly kind: 'final' } | { readonly kind: 'fenced'; readonly fence: number } | undefined> {
     const { table } = this.cloud;
     const { runId } = this.plan;
     for (let round = 0; round < maxRounds; round += 1) {
@@ -248,9 +247,10 @@ export class Leadership {
         await table.put(runId, key, empty, { absent: true });
         continue;
       }
+      if (isFinal(row.value)) return { kind: 'final' };
       if (row.fence > generation) return { kind: 'fenced', fence: row.fence };
       const when = { version: row.version, fence: generation };
-      if ((await table.put(runId, key, row.value, when)).kind === 'stored') return { kind: 'raised', value: row.value };
+      if ((await table.put(runId, key, row.value, when)).kind === 'stored') return undefined;
     }
     throw contended(`row "${key}" of "${runId}"`);
   }
@@ -283,8 +283,6 @@ export class Leadership {
     await record(this.cloud, this.plan.runId, event, { by: this.self.slot, ...detail });
   }
 }
-
-type Raised<T> = { readonly kind: 'raised'; readonly value: T } | { readonly kind: 'fenced'; readonly fence: number };
 
 /** What keeps the place of the outcome until there is one: it carries the fence. */
 const pendingOutcome: OutcomeRow = {

@@ -22,51 +22,16 @@
  *  LD6 All workers compute with the engine of the leader; who has another is refused (P2).
  */
 import type { GangMember, TaskId } from '../run.ts';
+import { Departed, type Loss } from './departed.ts';
 import { Doubts } from './doubts.ts';
 import type { Effect } from './effects.ts';
+import type { Inheritance, LeaderOptions, LeaderState } from './leader-state.ts';
 import { type Gang, type Message, type MessageOf, membersOf } from './messages.ts';
 import type { Patience } from './patience.ts';
 import { alignment, bySlot, type Known, Roster } from './roster.ts';
 
-export interface LeaderOptions {
-  readonly self: GangMember;
-  readonly workersMin: number;
-  readonly workersMax: number;
-  readonly parameterServers: number;
-  /** How long a first gathering waits for the last of them once workersMin are there. */
-  readonly gatherMs: number;
-  readonly heartbeatIntervalMs: number;
-}
-
-/** What a new leader starts from. */
-export interface Inheritance {
-  /** The greatest that is known to be taken. */
-  readonly generation: number;
-  /** Members of the last gang; those that are known to be dead need not be waited for. */
-  readonly lastGang: readonly GangMember[];
-  readonly awaited: readonly GangMember[];
-  readonly hasState: boolean;
-  readonly step: number;
-  /** Of the newest checkpoint, 0 when there is none. */
-  readonly savedStep: number;
-}
-
-type State =
-  | {
-      readonly kind: 'gathering';
-      readonly awaited: Map<TaskId, GangMember>;
-      readonly untilMs: number;
-      readonly takeover: boolean;
-    }
-  | { readonly kind: 'restoring' }
-  | { readonly kind: 'holding' }
-  /** `again`: somebody came or went meanwhile, so the number is spent. */
-  | { readonly kind: 'committing'; readonly gang: Gang; again: boolean }
-  | { readonly kind: 'forming'; readonly gang: Gang; readonly waiting: Set<TaskId>; readonly untilMs: number }
-  | { readonly kind: 'open'; readonly gang: Gang };
-
 export class Leader {
-  state: State;
+  state: LeaderState;
   private readonly options: LeaderOptions;
   private readonly patience: Patience;
   private readonly roster = new Roster();
@@ -76,9 +41,7 @@ export class Leader {
   private why: string;
   /** In the newest gang row. */
   private committedGang: ReadonlySet<TaskId>;
-  /** Who was dropped; it learns so when it comes back. */
-  private readonly dropped = new Map<TaskId, GangMember>();
-  private unreleased: Effect[] = [];
+  private readonly departed = new Departed();
 
   constructor(options: LeaderOptions, patience: Patience, from: Inheritance) {
     this.options = options;
@@ -108,7 +71,7 @@ export class Leader {
     }
     // Left out of a gang that it was in before: by us, or by a leader before us.
     const leftOut = message.generation > 0 && !this.committedGang.has(member.taskId);
-    if (this.dropped.has(member.taskId) || (leftOut && message.generation < this.generation)) {
+    if (this.departed.has(member.taskId) || (leftOut && message.generation < this.generation)) {
       return [{ type: 'send', to: member, message: { type: 'fenced', generation: this.generation } }];
     }
     const refused = this.refuseOtherEngine(member);
@@ -127,7 +90,7 @@ export class Leader {
     const { engine } = this.options.self;
     if (engine === undefined || member.engine === undefined || member.engine === engine) return undefined;
     const { slot, taskId } = member;
-    this.dropped.set(taskId, member);
+    this.departed.keepOut(member);
     const why = `it computes with "${member.engine}", the leader with "${engine}": the weights would differ`;
     return [
       { type: 'record', event: 'member.refused', detail: { slot, taskId, why } },
@@ -137,8 +100,7 @@ export class Leader {
 
   /** A sign of life of somebody that is out: it is told so. */
   answerToDropped(from: TaskId): Effect[] {
-    const to = this.dropped.get(from);
-    return to === undefined ? [] : [{ type: 'send', to, message: { type: 'fenced', generation: this.generation } }];
+    return this.departed.answer(from, this.generation);
   }
 
   beat(from: TaskId, step: number): void {
@@ -166,24 +128,18 @@ export class Leader {
     return [];
   }
 
-  lost(peer: TaskId, why: 'lost' | 'silent' | 'left' | 'unreachable'): Effect[] {
-    const member = this.forget(peer);
-    if (member === undefined) return this.advance();
-    this.dropped.set(peer, member);
-    const { slot } = member;
-    const event = why === 'silent' ? 'member.silent' : why === 'left' ? 'member.left' : 'member.lost';
-    const effects: Effect[] = [
-      { type: 'record', event, detail: { slot, taskId: peer, why } },
-      { type: 'drop', peer: member, why },
-    ];
+  lost(peer: TaskId, why: Loss): Effect[] {
+    const member = this.roster.get(peer)?.member;
+    const effects = this.dropOut(peer, why);
     const { state } = this;
-    const beside = state.kind === 'open' || state.kind === 'forming' || state.kind === 'committing';
-    if (beside && !membersOf(state.gang).some((one) => one.taskId === peer)) {
-      return [...effects, { type: 'release', peer: member, why }, ...this.sendToFetch()];
+    if (member === undefined || state.kind === 'gathering' || state.kind === 'restoring') {
+      return [...effects, ...this.advance()];
     }
-    this.unreleased.push({ type: 'release', peer: member, why });
-    if (state.kind === 'gathering' || state.kind === 'restoring') return [...effects, ...this.advance()];
-    return [...effects, ...this.sendToFetch(), ...this.reform(`${slot} ${why}`)];
+    if (state.kind === 'holding' || membersOf(state.gang).some((one) => one.taskId === peer)) {
+      return [...effects, ...this.sendToFetch(), ...this.reform(`${member.slot} ${why}`)];
+    }
+    // Not one that we train with: the gang in force is without it already.
+    return [...effects, ...this.departed.release(peer), ...this.sendToFetch()];
   }
 
   committed(generation: number): Effect[] {
@@ -193,7 +149,7 @@ export class Leader {
     const members = membersOf(gang);
     this.committedGang = new Set(members.map((member) => member.taskId));
     this.doubts.newGeneration();
-    const released = this.release();
+    const released = this.departed.release();
     if (state.again) {
       this.state = { kind: 'holding' };
       return [...released, ...this.reform(this.why)];
@@ -268,10 +224,8 @@ export class Leader {
     if (!due && !(here && (state.takeover || full))) return [];
     // With too few and no state there is nothing to begin with; with a state, others can be brought up to it.
     if (workers < options.workersMin && this.roster.bestStep() === undefined && !state.takeover) return [];
-    this.state = { kind: 'holding' };
-    const absent = [...state.awaited.values()].filter((member) => !this.roster.has(member.taskId));
-    for (const member of absent) this.roster.meet(member, false, 0);
-    return [...absent.flatMap((member) => this.lost(member.taskId, 'silent')), ...this.settle()];
+    const absent = [...state.awaited.keys()].filter((id) => !this.roster.has(id));
+    return [...absent.flatMap((id) => this.dropOut(id, 'silent')), ...this.settle()];
   }
 
   /** Begin with the best state there is, or with the newest checkpoint when nobody has one that is as good. */
@@ -304,7 +258,7 @@ export class Leader {
     if (!this.canForm()) {
       this.state = { kind: 'holding' };
       const news = `${roster.ready().length} workers are level, ${options.workersMin} are needed`;
-      return [...this.release(), ...(state.kind === 'holding' ? [] : [{ type: 'news', why: news } as const])];
+      return [...this.departed.release(), ...(state.kind === 'holding' ? [] : [{ type: 'news', why: news } as const])];
     }
     const others = roster.ready().filter((known) => known !== this.self);
     const workers = [this.self, ...others.sort(bySlot).slice(0, options.workersMax - 1)].sort(bySlot);
@@ -359,21 +313,16 @@ export class Leader {
     return this.sendToFetch();
   }
 
-  /** It is not one of us any more; answers who it was. */
-  private forget(peer: TaskId): GangMember | undefined {
-    const { state } = this;
+  /** It is not one of us any more. Its slot is not free before that is committed (LD5). */
+  private dropOut(peer: TaskId, why: Loss): Effect[] {
+    const { state, roster } = this;
     const awaited = state.kind === 'gathering' ? state.awaited.get(peer) : undefined;
+    const member = roster.get(peer)?.member ?? awaited;
+    if (member === undefined) return [];
     if (state.kind === 'gathering') state.awaited.delete(peer);
-    const member = this.roster.get(peer)?.member ?? awaited;
-    this.roster.delete(peer);
-    this.roster.forgetDonor(peer);
+    roster.delete(peer);
+    roster.forgetDonor(peer);
     this.doubts.forget(peer);
-    return member;
-  }
-
-  private release(): Effect[] {
-    const released = this.unreleased;
-    this.unreleased = [];
-    return released;
+    return this.departed.add(member, why);
   }
 }

@@ -12,7 +12,8 @@
 import type { GangMember, TaskId } from '../run.ts';
 import type { Effect, Event } from './effects.ts';
 import { Follower } from './follower.ts';
-import { Leader, type LeaderOptions } from './leader.ts';
+import { Leader } from './leader.ts';
+import type { LeaderOptions } from './leader-state.ts';
 import { type BeatReport, type Gang, type Message, type MessageOf, membersOf, partnersOf } from './messages.ts';
 import { Patience, type PatienceOptions } from './patience.ts';
 import { Reducer } from './reducer.ts';
@@ -30,7 +31,7 @@ export interface MemberOptions {
   readonly report: () => BeatReport;
 }
 
-/** Contributions that may be waiting for `begin`: far more than any gang sends in one step. */
+/** Contributions that may wait for `begin`: far more than any gang sends in one step. */
 const bufferLimit = 4096;
 
 export class Member {
@@ -59,10 +60,6 @@ export class Member {
     });
     // A parameter server computes nothing that could take long.
     if (options.self.role === 'parameter-server') this.patience.prove();
-  }
-
-  get leader(): GangMember | undefined {
-    return this.follower.leader;
   }
 
   start(): Effect[] {
@@ -115,8 +112,9 @@ export class Member {
       case 'generation-refused':
         return this.leading?.refused(event.current) ?? [];
       case 'restored':
+        if (this.leading?.state.kind !== 'restoring') return [];
         this.trainer.restored(event.step);
-        return this.leading?.restored(event.step) ?? [];
+        return this.leading.restored(event.step);
       case 'tick':
         return this.onTick();
       case 'interrupt':
@@ -282,6 +280,7 @@ export class Member {
   private beats(): Effect[] {
     const { self, report } = this.options;
     const { slowestMs } = this.patience;
+    const { leader } = this.follower;
     const message: Message = {
       type: 'beat',
       generation: this.generation,
@@ -292,7 +291,7 @@ export class Member {
     const others = [...(this.leading?.members() ?? []), ...this.partners(), ...this.trainer.lentTo];
     const to = new Map(others.map((member) => [member.taskId, member]));
     to.delete(self.taskId);
-    if (this.leader !== undefined) to.delete(this.leader.taskId);
+    if (leader !== undefined) to.delete(leader.taskId);
     return [
       ...(this.leading === undefined ? this.follower.greet(message) : []),
       ...[...to.values()].map((member): Effect => ({ type: 'send', to: member, message })),
@@ -301,13 +300,10 @@ export class Member {
 
   /** Whom we wait for in vain (MB4); repeated with every beat. */
   private complaints(): Effect[] {
-    const donor = this.trainer.fetchingFrom;
-    const waitedFor = [
-      ...(this.leading === undefined ? this.partners().map((partner) => partner.taskId) : []),
-      ...(this.leader === undefined ? [] : [this.leader.taskId]),
-      ...(donor === undefined ? [] : [donor]),
-    ];
-    const silent = new Set(waitedFor.filter((id) => id !== this.options.self.taskId && this.patience.isSilent(id)));
+    const partners = this.leading === undefined ? this.partners().map((partner) => partner.taskId) : [];
+    const waitedFor = [...partners, this.follower.leader?.taskId, this.trainer.fetchingFrom];
+    const others = waitedFor.filter((id) => id !== undefined && id !== this.options.self.taskId) as TaskId[];
+    const silent = new Set(others.filter((id) => this.patience.isSilent(id)));
     return [...silent].flatMap((id) => this.suspect(id, 'silent'));
   }
 

@@ -7,6 +7,7 @@
  *   from the leader    lead, prepare, begin, fetch, beat, dismiss, fenced
  *   between members    contribution, reduced, want-snapshot, snapshot, replay, beat
  */
+import { rollColumns } from '../data/roll-call.ts';
 import type { GangMember, TaskId } from '../run.ts';
 
 /** Who is in force: workers in rank order; parameter servers in partition order, none when the workers reduce. */
@@ -26,9 +27,13 @@ export interface BeatReport {
   readonly waitShare: number;
 }
 
-/** Sums over the epoch so far: samples, loss, correct. Part of the state of training, so a newcomer gets them too. */
-export type EpochSums = readonly [number, number, number];
-export const noSums: EpochSums = [0, 0, 0];
+/**
+ * Sums over the epoch so far: samples, loss, correct, and the roll call (core/data/roll-call.ts). Part of the state of
+ * training, so a newcomer gets them too.
+ */
+export type EpochSums = readonly [samples: number, loss: number, correct: number, ...roll: number[]];
+export const epochSumsLength = 3 + rollColumns;
+export const noSums: EpochSums = [0, 0, 0, ...Array.from({ length: rollColumns }, () => 0)];
 
 export type Message =
   /** `I lead now`, from a member that has just taken the lease. */

@@ -1,0 +1,104 @@
+/** What strikes a simulated run, at instants that are drawn, until the liveness phase: then nothing new happens any more. */
+import type { Agenda } from './agenda.ts';
+import type { Dials, FaultKind } from './dials.ts';
+import type { Host } from './host.ts';
+import type { Network } from './network.ts';
+import type { Storage } from './storage.ts';
+import type { SimTask } from './task.ts';
+
+export interface Target {
+  readonly agenda: Agenda;
+  readonly network: Network;
+  readonly storage: Storage;
+  readonly dials: Dials;
+  readonly tasks: () => readonly SimTask[];
+  kill(host: Host, vanish?: boolean): void;
+  struck(kind: FaultKind, what: string): void;
+}
+
+export class Faults {
+  private readonly target: Target;
+
+  constructor(target: Target) {
+    this.target = target;
+  }
+
+  start(): void {
+    const { faultEveryMs, faultsUntilMs } = this.target.dials;
+    if (faultEveryMs <= 0) return;
+    const next = (): void => {
+      if (this.target.agenda.nowMs >= faultsUntilMs) return;
+      this.strike(this.target.agenda.one(this.target.dials.faults));
+      this.target.agenda.at(this.target.agenda.pick(2 * faultEveryMs), next);
+    };
+    this.target.agenda.at(this.target.agenda.pick(2 * faultEveryMs), next);
+  }
+
+  strike(kind: FaultKind): void {
+    const { agenda, network, storage } = this.target;
+    const tasks = this.target.tasks();
+    if (tasks.length === 0) return;
+    const victim = kind.endsWith('-leader') ? tasks.find((task) => task.leads) : agenda.one(tasks);
+    if (victim === undefined) return;
+    const { host } = victim;
+    const others = tasks.map((task) => task.host).filter((other) => other !== host);
+    this.target.struck(kind, host.taskId);
+    switch (kind) {
+      case 'kill':
+      case 'kill-leader':
+        return this.target.kill(host);
+      case 'kill-two':
+        this.target.kill(host);
+        if (others.length > 0) this.target.kill(agenda.one(others));
+        return;
+      case 'kill-all':
+        for (const task of tasks) this.target.kill(task.host);
+        return;
+      case 'vanish':
+        return this.target.kill(host, true);
+      case 'pause':
+      case 'pause-leader':
+        return this.pause(host, agenda.between(100, 3_000));
+      case 'stall':
+        return this.pause(host, agenda.between(50, 900));
+      case 'interrupt':
+        host.trouble(0);
+        return victim.interrupt();
+      case 'break-link': {
+        const links = network.connected();
+        if (links.length === 0) return;
+        const [a, b] = agenda.one(links);
+        for (const task of tasks) if ([a, b].includes(task.host.taskId)) task.host.trouble(0);
+        return network.cut(a, b);
+      }
+      case 'isolate':
+      case 'isolate-leader':
+        for (const other of others) this.part(host, other, agenda.between(100, 4_000), true);
+        return;
+      case 'part-two':
+        if (others.length > 0) this.part(host, agenda.one(others), agenda.between(100, 4_000), true);
+        return;
+      case 'deafen':
+        if (others.length > 0) this.part(host, agenda.one(others), agenda.between(100, 4_000), false);
+        return;
+      case 'cut-storage': {
+        const ms = agenda.between(100, 3_000);
+        host.trouble(ms);
+        storage.cutOff.add(host);
+        agenda.at(ms, () => storage.cutOff.delete(host));
+      }
+    }
+  }
+
+  private pause(host: Host, ms: number): void {
+    host.trouble(ms);
+    host.stop(ms);
+  }
+
+  private part(a: Host, b: Host, ms: number, bothWays: boolean): void {
+    a.trouble(ms);
+    b.trouble(ms);
+    this.target.network.block(a, b, ms);
+    if (bothWays) this.target.network.block(b, a, ms);
+  }
+}
