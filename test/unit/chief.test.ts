@@ -1,0 +1,65 @@
+import { expect, test } from 'vitest';
+import { saveCheckpoint } from '../../container/checkpoint.ts';
+import { Chief } from '../../container/chief.ts';
+import type { Dataset } from '../../container/data/port.ts';
+import { createEngine } from '../../container/engine/create.ts';
+import { Leadership } from '../../container/leadership.ts';
+import { Meter } from '../../container/meter.ts';
+import { Replica } from '../../container/replica.ts';
+import type { RunPlan } from '../../core/plan.ts';
+import { type GangMember, keys, type OutcomeRow } from '../../core/run.ts';
+import { createMemoryWorld } from '../support/memory-world.ts';
+
+const layers = [{ kind: 'dense', name: 'a', units: 2, activation: 'softmax', useBias: true }];
+const plan = {
+  runId: 'run-1',
+  name: 'run',
+  seed: 3,
+  configDigest: 'c'.repeat(64),
+  network: { kind: 'layers', inputShape: [3], outputShape: [2], layers, parameters: 8, stateParameters: 0 },
+  engine: { wanted: 'portable' },
+  checkpoint: { everySteps: 10, keep: 2, store: 'table', bytes: 1 },
+  training: {
+    loss: 'softmaxCrossEntropy',
+    optimizer: { kind: 'sgd', momentum: 0, nesterov: false },
+    stepsPerEpoch: 10,
+  },
+  timing: { heartbeatIntervalMs: 100 },
+} as unknown as RunPlan;
+const self: GangMember = { taskId: 'task-1', slot: 'worker/0', role: 'worker', host: 'localhost', port: 1 };
+
+async function chiefAfter(engine: string) {
+  const cloud = createMemoryWorld();
+  const state = { parameters: new Float32Array(8).fill(2), slots: new Float32Array(0) };
+  const at = { step: 20, epoch: 2, generation: 1, optimizerStep: 20 };
+  await saveCheckpoint(cloud, plan, { ...state, ...at, engine, epochSums: [1, 2, 3], stopState: [] });
+  const computing = await createEngine(plan, { warn: () => {} });
+  const replica = new Replica(plan, computing, {} as Dataset);
+  const meter = new Meter(cloud.clock, () => 0);
+  const leadership = new Leadership(
+    cloud,
+    plan,
+    self,
+    () => 1000,
+    () => {},
+  );
+  const chief = new Chief({ cloud, plan, self, replica, leadership, meter, generation: () => 2 });
+  return { cloud, chief, computing };
+}
+
+test('the state of the newest checkpoint is taken when the same engine computed it', async () => {
+  const { chief, computing } = await chiefAfter('portable');
+  (await chief.restore()).load();
+  expect([...computing.parameters]).toEqual(new Array(8).fill(2));
+});
+
+test('a checkpoint of another engine ends the run with the reason, and changes nothing (P2)', async () => {
+  const { cloud, chief, computing } = await chiefAfter('exact');
+  const before = computing.parameters.slice();
+  await expect(chief.restore()).rejects.toThrow(
+    /the checkpoint of step 20 was computed by the engine "exact", this machine has "portable"/,
+  );
+  expect(computing.parameters).toEqual(before);
+  const outcome = await cloud.table.get<OutcomeRow>(plan.runId, keys.outcome);
+  expect(outcome?.value).toMatchObject({ kind: 'failed', failure: { kind: 'Conflict' }, steps: 20 });
+});
