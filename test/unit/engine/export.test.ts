@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { useBackend, values } from '../../../container/engine/backend.ts';
 import type { ExportedModel } from '../../../container/engine/port.ts';
 import { parseTopology } from '../../../core/topology.ts';
+import { compiled, providers } from './plan-support.ts';
 import {
   activation,
   batchFor,
@@ -67,10 +68,14 @@ function judge({ loss }: Net, raw: Tensor, target: Float32Array, areLogits: bool
   }
 }
 
-test.each(Object.entries({ mlp, lenet, everything, curves, binary, logits, regression }))(
-  'tfjs-layers loads the exported model and predicts what evaluate() computes (X1): %s',
-  async (name, net) => {
-    const engine = await build({ ...net, optimizer: { kind: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-7 } });
+const exported = { mlp, lenet, everything, curves, binary, logits, regression };
+const engines = ['tensorflow', ...providers] as const;
+
+test.each(engines.flatMap((by) => Object.entries(exported).map(([name, net]) => [name, by, net] as const)))(
+  'tfjs-layers loads the exported model and predicts what evaluate() computes (X1): %s by %s',
+  async (name, by, net) => {
+    const adam = { ...net, optimizer: { kind: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-7 } as const };
+    const engine = by === 'tensorflow' ? await build(adam) : compiled(adam, by);
     for (let step = 0; step < 12; step += 1)
       engine.update(contribution(engine, batchFor(net, 12, step), step), 0.02, step);
     const exported = engine.exportModel();
