@@ -36,7 +36,19 @@ export class Lab {
   }
 
   start(args: readonly string[], env: Readonly<Record<string, string>> = {}): Running {
-    const child = spawn(process.execPath, [entry, ...args, '--state', this.stateDir], {
+    return this.follow([process.execPath, entry, ...args, '--state', this.stateDir], env);
+  }
+
+  /** The same under a limit of the shell, e.g. `ulimit -f 100` for files of at most 100 KiB. */
+  startLimited(args: readonly string[], limit: string): Running {
+    return this.follow(
+      ['bash', '-c', `${limit}; exec "$@"`, 'bash', process.execPath, entry, ...args, '--state', this.stateDir],
+      {},
+    );
+  }
+
+  private follow([program, ...args]: readonly string[], env: Readonly<Record<string, string>>): Running {
+    const child = spawn(program!, args, {
       cwd: this.folder,
       env: { ...process.env, NO_COLOR: '1', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
