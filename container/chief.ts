@@ -6,7 +6,8 @@
  *  CH1 What is reported of a step or an epoch follows from reduced values only, so a new leader reports the same.
  */
 import { record } from '../cloud/journal.ts';
-import type { Cloud } from '../cloud/ports.ts';
+import type { Cloud, Row } from '../cloud/ports.ts';
+import { rollText } from '../core/data/roll-call.ts';
 import { CuttlefishError, type Failure, toFailure } from '../core/failure.ts';
 import type { Member } from '../core/gang/member.ts';
 import { type BeatReport, noSums } from '../core/gang/messages.ts';
@@ -127,7 +128,7 @@ export class Chief {
     const { table, clock } = this.cloud;
     const { runId, training, shape, history } = this.plan;
     const evaluation = await this.meter.useful(this.replica.evaluate(this.replica.epochSet));
-    const [samples, lossSum, correct] = this.replica.lastSums;
+    const [samples, lossSum, correct, ...roll] = this.replica.lastSums;
     const now = clock.monotonic();
     const durationMs = Math.max(1, Math.round(now - this.epochFromMs));
     this.epochFromMs = now;
@@ -146,8 +147,11 @@ export class Chief {
       worldSize,
       generation,
       atMs: clock.now(),
+      rollCall: rollText(roll),
+      dataExactlyOnce: this.replica.isEveryoneOnce(),
     };
     const stored = await table.put(runId, keys.epoch(epoch), row, { absent: true });
+    if (stored.kind === 'conflict') await this.compareRolls(row, stored.current);
     const epochs = await table.query<EpochRow>(runId, prefixes.epoch);
     const until = epochs.map(({ value }) => value).filter((value) => value.epoch <= epoch);
     const stop = shouldStop(training.stopWhen, until);
@@ -157,6 +161,14 @@ export class Chief {
       if (epoch % history.epochsPerTurn === 0) await this.leadership.news(`epoch ${epoch} ended`);
     }
     return stop.stop;
+  }
+
+  /** The epoch was trained again from a checkpoint: what is said of its samples must hold of these weights too. */
+  private async compareRolls(again: EpochRow, before: Row<EpochRow> | undefined): Promise<void> {
+    if (before === undefined || before.value.rollCall === again.rollCall) return;
+    const { rollCall = '', dataExactlyOnce = false } = again;
+    const row = { ...before.value, rollCall, dataExactlyOnce };
+    await this.cloud.table.put(this.plan.runId, keys.epoch(again.epoch), row, { version: before.version });
   }
 
   /** A checkpoint may be taken here, beside training. */

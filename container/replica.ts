@@ -6,8 +6,10 @@
  *  RP1 The samples of (step, shard) follow from the plan alone: the keyed permutation of the epoch, cut into steps, cut
  *      into shards. Each sample of an epoch is in exactly one of them (R4).
  *  RP2 `sums` are taken from the reduced vector, so they too are the same on every worker.
+ *  RP3 Behind every contribution goes the roll call of the very samples that were gathered for it.
  */
 import { permute } from '../core/data/permutation.ts';
+import { callRoll, fullRoll, rollColumns, sameRoll } from '../core/data/roll-call.ts';
 import type { NodeVector } from '../core/gang/effects.ts';
 import { type EpochSums, noSums } from '../core/gang/messages.ts';
 import { TreeSum } from '../core/gang/tree-sum.ts';
@@ -31,6 +33,7 @@ export class Replica {
   readonly engine: Engine;
   private readonly plan: RunPlan;
   private readonly data: Dataset;
+  private everyone: readonly number[] | undefined;
   /** How long a shard took the last time. */
   private shardMs = breathMs;
   private order: { epoch: number; at: (position: number) => number } | undefined;
@@ -52,7 +55,7 @@ export class Replica {
     const tree = new TreeSum(training.shards);
     let whole: Float32Array | undefined;
     for (const node of this.portions(shards)) {
-      const vector = new Float32Array(this.engine.layout.contributionLength);
+      const vector = new Float32Array(this.engine.layout.contributionLength + rollColumns);
       whole = meter.compute(() => {
         this.compute(step, node, vector);
         return tree.add(node, vector);
@@ -80,24 +83,37 @@ export class Replica {
 
   private compute(step: number, { level, index }: TreeNode, out: Float32Array): void {
     const from = index * 2 ** level;
-    const parts = this.shards(step, { from, to: from + 2 ** level });
+    const { parts, indices } = this.shards(step, { from, to: from + 2 ** level });
+    const { contributionLength } = this.engine.layout;
+    const own = out.subarray(0, contributionLength);
     if (this.engine.contributions === undefined) {
-      for (const { batch, key } of parts) this.engine.contribution(batch, key, out);
-    } else this.engine.contributions(parts, out);
+      for (const { batch, key } of parts) this.engine.contribution(batch, key, own);
+    } else this.engine.contributions(parts, own);
+    callRoll(this.plan.seed, indices, out, contributionLength);
   }
 
   /** One update. Answers the mean loss of the step. */
   apply(step: number, reduced: Float32Array): number {
     const { training } = this.plan;
-    const [lossSum, correct, samples] = reduced.slice(-3) as unknown as [number, number, number];
-    this.engine.update(reduced, learningRateAt(training, step), step);
-    const [n, loss, right] = this.sums;
-    this.sums = [n + samples, loss + lossSum, right + correct];
+    const { contributionLength } = this.engine.layout;
+    const own = reduced.subarray(0, contributionLength);
+    const [lossSum, correct, samples] = own.slice(-3) as unknown as [number, number, number];
+    this.engine.update(own, learningRateAt(training, step), step);
+    const [n, loss, right, ...roll] = this.sums;
+    const called = reduced.subarray(contributionLength);
+    this.sums = [n + samples, loss + lossSum, right + correct, ...roll.map((sum, i) => sum + (called[i] as number))];
     if ((step + 1) % training.stepsPerEpoch === 0) {
       this.lastSums = this.sums;
       this.sums = noSums;
     }
     return lossSum / samples;
+  }
+
+  /** Whether the epoch that ended last has each training sample in it once, by its roll call. */
+  isEveryoneOnce(): boolean {
+    const [samples, , , ...roll] = this.lastSums;
+    this.everyone ??= fullRoll(this.plan.seed, this.data.train.size);
+    return samples === this.data.train.size && sameRoll(roll, this.everyone);
   }
 
   /** parameters, then optimizer slots: a copy. */
@@ -144,11 +160,11 @@ export class Replica {
 
   /** The first layer with a value that is not finite, looked for with the samples of this step. */
   findNonFinite(step: number): string | undefined {
-    return this.engine.findNonFinite(this.shards(step, { from: 0, to: 1 })[0]!.batch);
+    return this.engine.findNonFinite(this.shards(step, { from: 0, to: 1 }).parts[0]!.batch);
   }
 
   /** The samples of consecutive shards; valid until the next call, because a sample set has one buffer. */
-  private shards(step: number, { from, to }: Range): KeyedBatch[] {
+  private shards(step: number, { from, to }: Range): { readonly parts: KeyedBatch[]; readonly indices: Int32Array } {
     const { training, seed } = this.plan;
     const { train } = this.data;
     const epoch = Math.floor(step / training.stepsPerEpoch);
@@ -161,7 +177,7 @@ export class Replica {
     const indices = Int32Array.from({ length: rangeOf(to - 1).to - begin }, (_, i) => at(first + begin + i));
     const all = train.gather(indices, 0, indices.length);
     const { featureLength, targetLength } = train;
-    return Array.from({ length: to - from }, (_, i) => {
+    const parts = Array.from({ length: to - from }, (_, i): KeyedBatch => {
       const shard = from + i;
       const range = rangeOf(shard);
       const cut = (values: Float32Array, length: number): Float32Array =>
@@ -169,5 +185,6 @@ export class Replica {
       const batch = { features: cut(all.features, featureLength), targets: cut(all.targets, targetLength) };
       return { batch: { size: range.to - range.from, ...batch }, key: { step, shard } };
     });
+    return { parts, indices };
   }
 }

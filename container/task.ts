@@ -8,6 +8,7 @@
 import { record } from '../cloud/journal.ts';
 import type { Cloud } from '../cloud/ports.ts';
 import { raise } from '../cloud/signal.ts';
+import { rollColumns } from '../core/data/roll-call.ts';
 import { CuttlefishError, describeFailure, type Failure, failureTable, toFailure } from '../core/failure.ts';
 import { Member } from '../core/gang/member.ts';
 import type { Role, RunPlan } from '../core/plan.ts';
@@ -102,7 +103,7 @@ async function prepare(cloud: Cloud, { runId }: TaskOptions): Promise<Ready | 'o
 
 /** The numbers that every frame is checked against. */
 function vectorLengthOf({ network }: RunPlan): number {
-  return network.parameters + network.stateParameters + 3;
+  return network.parameters + network.stateParameters + 3 + rollColumns;
 }
 
 async function train(cloud: Cloud, options: TaskOptions, { plan, secret }: Ready): Promise<Ending> {
@@ -117,9 +118,9 @@ async function train(cloud: Cloud, options: TaskOptions, { plan, secret }: Ready
   const workbench = role === 'worker' ? await openWorkbench(cloud, plan) : undefined;
   const vectorLength = vectorLengthOf(plan);
   const engine = workbench?.engine;
-  if (engine !== undefined && engine.layout.contributionLength !== vectorLength) {
+  if (engine !== undefined && engine.layout.contributionLength + rollColumns !== vectorLength) {
     throw new Error(
-      `the plan counts ${vectorLength} values a contribution, the engine ${engine.layout.contributionLength}`,
+      `the plan counts ${vectorLength - rollColumns} values a contribution, the engine ${engine.layout.contributionLength}`,
     );
   }
   let driver: Driver | undefined;

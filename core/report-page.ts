@@ -46,7 +46,8 @@ ${eventTable(events)}
 `;
 }
 
-function summary({ result }: ReportInput): [string, string][] {
+function summary(input: ReportInput): [string, string][] {
+  const { result } = input;
   const { metrics, artifacts } = result;
   return [
     ['Accuracy', metrics.accuracy === undefined ? '-' : `${(metrics.accuracy * 100).toFixed(2)} %`],
@@ -55,11 +56,20 @@ function summary({ result }: ReportInput): [string, string][] {
     ['Duration', duration(result.durationMs)],
     ['Goodput', `${(result.goodput * 100).toFixed(1)} % of the time since the first step`],
     ['Recoveries', `${result.recoveries}, ${result.lostSteps} steps lost, ${result.generations} generations`],
+    ['Data', dataText(input)],
     ['Cost', `${result.costUsd.toFixed(4)} USD for tasks, about ${result.transitions} workflow transitions`],
     ['Engine', result.engine ?? '-'],
     ['Weights', result.weightsDigest ?? '-'],
     ['Model', artifacts.model ?? '-'],
   ];
+}
+
+function dataText({ result: { dataExactlyOnce }, epochs }: ReportInput): string {
+  if (dataExactlyOnce === undefined) return '-';
+  if (dataExactlyOnce)
+    return `each of ${epochs[0]?.samples ?? 0} samples exactly once in each of ${epochs.length} epochs`;
+  const bad = epochs.filter((row) => row.dataExactlyOnce !== true).map((row) => row.epoch);
+  return `not proved to be used exactly once in epoch ${bad.join(', ')}`;
 }
 
 function planRows({ network, training, cluster, data, seed, shape }: RunPlan): [string, string][] {

@@ -59,6 +59,7 @@ export function composeResult(status: RunResult['status'], rows: RunRows, failur
     recoveries: recoveriesOf(rows),
     lostSteps: outcome?.lostSteps ?? progress?.lostSteps ?? 0,
     generations: outcome?.generations ?? gang?.generation ?? 0,
+    ...(epochs.length === 0 ? {} : { dataExactlyOnce: isEveryEpochWhole(epochs, outcome?.epochs ?? 0) }),
     goodput: goodput(rows),
     durationMs: Math.max(0, endedAtMs - (run.startedAtMs ?? run.submittedAtMs)),
     ...(outcome === undefined ? {} : { engine: outcome.engine }),
@@ -98,6 +99,13 @@ function goodput({ outcome, progress, run, endedAtMs }: RunRows): number {
 function transitionsOf({ turns, launches }: RunRows): number {
   const rounds = new Set(launches.map((launch) => launch.round)).size;
   return 12 + 3 * turns + 4 * Math.max(0, rounds - 1);
+}
+
+/** All epochs from the first on, at least as many as were trained, each with every sample in it once. */
+function isEveryEpochWhole(epochs: readonly EpochRow[], trained: number): boolean {
+  return (
+    epochs.length >= trained && epochs.every((row, index) => row.epoch === index + 1 && row.dataExactlyOnce === true)
+  );
 }
 
 export function metricsLines(epochs: readonly EpochRow[]): string {

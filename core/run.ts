@@ -274,6 +274,9 @@ export interface EpochRow {
   readonly worldSize: number;
   readonly generation: number;
   readonly atMs: number;
+  /** The roll call of the samples whose gradients are in the weights, and whether it is that of each sample once. */
+  readonly rollCall?: string;
+  readonly dataExactlyOnce?: boolean;
 }
 
 export interface CheckpointPart {
@@ -294,8 +297,8 @@ export interface CheckpointManifest {
   readonly engine: string;
   readonly configDigest: string;
   readonly parts: readonly CheckpointPart[];
-  /** Sums over the epoch so far, so that a resumed epoch reports the same metrics: samples, loss sum, correct. */
-  readonly epochSums: readonly [number, number, number];
+  /** Sums over the epoch so far, so that a resumed epoch reports the same: samples, loss sum, correct, roll call. */
+  readonly epochSums: readonly [samples: number, loss: number, correct: number, ...roll: number[]];
   /** Best value so far and epochs since, one pair for each stopWhen rule. */
   readonly stopState: readonly (readonly [number, number])[];
   readonly optimizerStep: number;
@@ -384,6 +387,8 @@ export interface RunResult {
   readonly recoveries: number;
   readonly lostSteps: number;
   readonly generations: number;
+  /** By the roll call of every epoch, each training sample is in the weights exactly once an epoch; absent before the first. */
+  readonly dataExactlyOnce?: boolean;
   /** Useful step time over elapsed time since the first step, 0 to 1. */
   readonly goodput: number;
   readonly durationMs: number;

@@ -11,18 +11,18 @@
  *       16     4  step
  *       20     4  tree index, or for a snapshot the number of parameters
  *       24     4  reserved, 0
- *       28     -  payload: JSON text, or float32 values; a snapshot has six float64 epoch sums before them
+ *       28     -  payload: JSON text, or float32 values; a snapshot has the float64 epoch sums before them, twice 11
  *
  * Invariants
  *  FR1 A length is checked against the limit of its kind before anything is allocated.
  *  FR2 What does not parse is a refusal, never a throw: the caller closes that connection and nothing else happens.
  *  FR3 Payloads are copied out of the stream into a buffer of their own: the receiver may keep and change them.
  */
-import type { Message } from '../../core/gang/messages.ts';
+import { type EpochSums, epochSumsLength, type Message } from '../../core/gang/messages.ts';
 
 export const headerBytes = 28;
 const magic = 0x314c5443;
-const sumsBytes = 6 * 8;
+const sumsBytes = 2 * epochSumsLength * 8;
 
 const kinds = { json: 1, contribution: 2, reduced: 3, snapshot: 4, replay: 5 } as const;
 
@@ -44,7 +44,9 @@ export function encode(message: Message): readonly Uint8Array[] {
     case 'replay':
       return [header(kinds.replay, message.payload.byteLength, message, 0), bytesOf(message.payload)];
     case 'snapshot': {
-      const sums = new Float64Array([...message.sums, ...message.lastSums]);
+      const sums = new Float64Array(2 * epochSumsLength);
+      sums.set(message.sums);
+      sums.set(message.lastSums, epochSumsLength);
       const length = sums.byteLength + message.payload.byteLength;
       return [
         header(kinds.snapshot, length, message, message.parameterLength),
@@ -170,19 +172,12 @@ function decode(view: DataView, body: Uint8Array): Message | undefined {
     case kinds.replay:
       return { type: 'replay', step, payload: floats(body, 0) };
     case kinds.snapshot: {
-      const [a, b, c, d, e, f] = new Float64Array(body.buffer, 0, 6) as unknown as [
-        number,
-        number,
-        number,
-        number,
-        number,
-        number,
-      ];
+      const sums = [...new Float64Array(body.buffer, 0, 2 * epochSumsLength)];
       return {
         type: 'snapshot',
         step,
-        sums: [a, b, c],
-        lastSums: [d, e, f],
+        sums: sums.slice(0, epochSumsLength) as unknown as EpochSums,
+        lastSums: sums.slice(epochSumsLength) as unknown as EpochSums,
         parameterLength: index,
         payload: floats(body, sumsBytes),
       };

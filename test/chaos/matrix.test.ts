@@ -13,7 +13,12 @@ describe.concurrent('the weights are the same', () => {
       const injected = events.filter(({ event }) => event === 'chaos.injected');
       expect(injected.length).toBeGreaterThanOrEqual(courseOf(cell).chaos.length);
       expect(result.weightsDigest).toBe(wanted.weightsDigest);
-      expect(result).toMatchObject({ status: 'succeeded', steps: totalSteps, metrics: wanted.metrics });
+      expect(result).toMatchObject({
+        status: 'succeeded',
+        steps: totalSteps,
+        metrics: wanted.metrics,
+        dataExactlyOnce: true,
+      });
       // Only when nobody is left with the state is anything done again, and then what no checkpoint holds.
       if (cell.who !== 'all') expect(result.lostSteps).toBe(0);
       else expect(result.lostSteps).toBeLessThanOrEqual(checkpointEvery + 1);

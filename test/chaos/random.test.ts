@@ -37,7 +37,12 @@ describe.concurrent('random faults', () => {
       const wanted = await expected();
       const { result, leftovers } = await disturbed(course);
       expect(result.weightsDigest).toBe(wanted.weightsDigest);
-      expect(result).toMatchObject({ status: 'succeeded', steps: totalSteps, metrics: wanted.metrics });
+      expect(result).toMatchObject({
+        status: 'succeeded',
+        steps: totalSteps,
+        metrics: wanted.metrics,
+        dataExactlyOnce: true,
+      });
       expect(leftovers).toEqual([]);
     }, 120_000);
   }

@@ -66,7 +66,7 @@ test('scale down to 1 and up to 4 while it trains: the same bits, no recovery, n
   const expected = await other;
   expect(result.weightsDigest).toBe(expected.weightsDigest);
   expect(result.metrics).toEqual(expected.metrics);
-  expect(result).toMatchObject({ recoveries: 0, lostSteps: 0 });
+  expect(result).toMatchObject({ recoveries: 0, lostSteps: 0, dataExactlyOnce: true });
   expect(lab.leftovers()).toEqual([]);
 
   const events = eventsOf(result.runId);

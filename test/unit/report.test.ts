@@ -91,6 +91,8 @@ describe('composeResult', () => {
       recoveries: 1,
       lostSteps: 4,
       generations: 2,
+      // One of its three epochs has no row.
+      dataExactlyOnce: false,
       goodput: 0.8,
       durationMs: 8000,
       engine: 'tensorflow/cpu',
@@ -131,6 +133,18 @@ describe('composeResult', () => {
     ).toBe(1);
     // Of the attempt before, when the run was resumed.
     expect(recoveries([ran('a'), { ...lost, launchedAtMs: 10 }])).toBe(0);
+  });
+
+  test('says that the data was used exactly once only when every epoch says so', () => {
+    const whole = (n: number): EpochRow => ({ ...epoch(n), dataExactlyOnce: true });
+    const said = (epochs: readonly EpochRow[]) =>
+      composeResult('succeeded', { ...rows, outcome, epochs }).dataExactlyOnce;
+    expect(said([whole(1), whole(2), whole(3)])).toBe(true);
+    expect(said([whole(1), whole(2)])).toBe(false);
+    expect(said([whole(1), epoch(2), whole(3)])).toBe(false);
+    expect(said([whole(1), { ...whole(2), dataExactlyOnce: false }, whole(3)])).toBe(false);
+    expect(said([whole(1), whole(3), whole(4)])).toBe(false);
+    expect(said([])).toBeUndefined();
   });
 
   test('of a run that was cancelled tells what there is, and why', () => {

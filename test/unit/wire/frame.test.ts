@@ -15,8 +15,8 @@ const samples: Message[] = [
   {
     type: 'snapshot',
     step: 5,
-    sums: [1, 2.25, 3],
-    lastSums: [4, 5, 6],
+    sums: [1, 2.25, 3, 4, 5, 6, 7, 8, 9, 10, 11],
+    lastSums: [12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 2 ** 52],
     parameterLength: 8,
     payload: floats(24),
   },
