@@ -9,7 +9,7 @@ import { parseConfig } from '../../core/config/parse.ts';
 import { describeFailure } from '../../core/failure.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const documents = ['README.md', 'ARCHITECTURE.md', 'docs/user-guide.md', ...decisions()];
+const documents = ['README.md', 'ARCHITECTURE.md', 'docs/user-guide.md', 'docs/what-happens-when.md', ...decisions()];
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
   scripts: Record<string, string>;
   engines: { node: string };
