@@ -42,6 +42,7 @@ export interface Snapshot {
   readonly epochSums: CheckpointManifest['epochSums'];
   readonly stopState: CheckpointManifest['stopState'];
   readonly optimizerStep: number;
+  readonly partitions?: CheckpointManifest['partitions'];
   /** What restoreCheckpoint found damaged, if this task restored. */
   readonly damaged?: readonly string[];
 }
@@ -93,6 +94,7 @@ export async function saveCheckpoint(cloud: World, plan: Plan, snapshot: Snapsho
     epochSums,
     stopState,
     optimizerStep,
+    ...(snapshot.partitions === undefined ? {} : { partitions: snapshot.partitions }),
   };
   try {
     const done = await commit(cloud, plan, manifest, parts, snapshot.damaged ?? []);

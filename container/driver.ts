@@ -15,9 +15,9 @@
 import { record } from '../cloud/journal.ts';
 import type { Cloud } from '../cloud/ports.ts';
 import { type Failure, toFailure } from '../core/failure.ts';
+import { isAsync, type WireMessage } from '../core/gang/async/messages.ts';
 import type { Effect, Event } from '../core/gang/effects.ts';
 import type { Member } from '../core/gang/member.ts';
-import type { Message } from '../core/gang/messages.ts';
 import type { RunPlan } from '../core/plan.ts';
 import type { GangMember, TaskId } from '../core/run.ts';
 import type { Chaos } from './chaos.ts';
@@ -99,7 +99,9 @@ export class Driver {
     }
   }
 
-  received(from: TaskId, message: Message): void {
+  received(from: TaskId, message: WireMessage): void {
+    // Nobody of this run says such things.
+    if (isAsync(message)) return;
     if (message.type === 'beat') this.parts.chief?.heard(from, message.step, message.report);
     this.post({ type: 'message', from, message });
     const { chaos, self } = this.parts;

@@ -38,7 +38,7 @@ export async function publish(
   await cloud.objects.put(objectKeys.model(runId), model.topology, 'always');
   const outcome: OutcomeRow = {
     kind: 'trained',
-    epochs: end.step / training.stepsPerEpoch,
+    epochs: Math.floor(end.step / training.stepsPerEpoch),
     steps: end.step,
     stopped: end.step < training.totalSteps ? 'stopWhen' : 'epochs',
     metrics: {

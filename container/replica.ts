@@ -110,8 +110,8 @@ export class Replica {
   }
 
   /** Whether the epoch that ended last has each training sample in it once, by its roll call. */
-  isEveryoneOnce(): boolean {
-    const [samples, , , ...roll] = this.lastSums;
+  isEveryoneOnce(sums: EpochSums = this.lastSums): boolean {
+    const [samples, , , ...roll] = sums;
     this.everyone ??= fullRoll(this.plan.seed, this.data.train.size);
     return samples === this.data.train.size && sameRoll(roll, this.everyone);
   }

@@ -22,11 +22,14 @@ import {
   terminalPhases,
   type WireRow,
 } from '../core/run.ts';
+import type { AsyncDriver } from './async-driver.ts';
+import { asyncDriver } from './async-task.ts';
 import { Chaos, type Strike } from './chaos.ts';
 import { Chief } from './chief.ts';
 import { loadDataset } from './data/load.ts';
 import { Driver, type Ending } from './driver.ts';
 import { createEngine } from './engine/create.ts';
+import { slotCount } from './engine/optimizer.ts';
 import { publishFailure } from './finish.ts';
 import { Leadership } from './leadership.ts';
 import { Meter } from './meter.ts';
@@ -106,6 +109,16 @@ function vectorLengthOf({ network }: RunPlan): number {
   return network.parameters + network.stateParameters + 3 + rollColumns;
 }
 
+/** Parameters and optimizer slots. */
+function stateLengthOf({ network, training }: RunPlan): number {
+  return network.parameters * (1 + slotCount(training.optimizer)) + network.stateParameters;
+}
+
+function every(ms: number, work: () => void): () => void {
+  const timer = setInterval(work, ms);
+  return () => clearInterval(timer);
+}
+
 async function train(cloud: Cloud, options: TaskOptions, { plan, secret }: Ready): Promise<Ending> {
   const { runId, role, taskId, host } = options;
   const { training, timing, cluster } = plan;
@@ -123,14 +136,15 @@ async function train(cloud: Cloud, options: TaskOptions, { plan, secret }: Ready
       `the plan counts ${vectorLength - rollColumns} values a contribution, the engine ${engine.layout.contributionLength}`,
     );
   }
-  let driver: Driver | undefined;
+  const holdsState = role === 'worker' || training.mode === 'asynchronous';
+  let driver: Driver | AsyncDriver | undefined;
   const transport = new Transport({
     taskId,
     runId,
     secret,
     bind: options.bind,
     secure: options.secure,
-    limits: { vectorLength, stateLength: engine === undefined ? 0 : engine.parameters.length + engine.slots.length },
+    limits: { vectorLength, stateLength: holdsState ? stateLengthOf(plan) : 0 },
     onMessage: (from, message) => driver?.received(from, message),
     onHeard: (peer) => driver?.post({ type: 'heard', peer }),
     onLost: (peer, refused) => driver?.post({ type: 'link-lost', peer, refused }),
@@ -150,15 +164,8 @@ async function train(cloud: Cloud, options: TaskOptions, { plan, secret }: Ready
   const self: GangMember = { ...taken, ...(engine === undefined ? {} : { engine: engine.name }) };
   const meter = new Meter(cloud.clock, options.memoryMiB);
   const replica = workbench === undefined ? undefined : new Replica(plan, workbench.engine, workbench.data);
-  const member = new Member({
+  const gang = {
     self,
-    shape: {
-      shards: training.shards,
-      vectorLength,
-      stepsPerEpoch: training.stepsPerEpoch,
-      totalSteps: training.totalSteps,
-      checkpointEvery: plan.checkpoint.everySteps,
-    },
     leader: {
       workersMin: cluster.worker.min,
       workersMax: cluster.worker.max,
@@ -173,27 +180,22 @@ async function train(cloud: Cloud, options: TaskOptions, { plan, secret }: Ready
     },
     graceMs: graceBeats * timing.heartbeatIntervalMs,
     report: () => meter.report(),
-  });
-  const leaseMs = (): number => member.patience.leaseMs;
-  const leadership = new Leadership(cloud, plan, self, leaseMs, (event) => driver?.post(event));
-  const generation = (): number => member.generation;
-  driver = new Driver({
-    cloud,
-    plan,
-    self,
-    member,
-    transport,
-    leadership,
-    meter,
-    chaos: new Chaos(cloud, plan, self, options.strike),
-    every: (ms, work) => {
-      const timer = setInterval(work, ms);
-      return () => clearInterval(timer);
-    },
-    ...(replica === undefined
-      ? {}
-      : { replica, chief: new Chief({ cloud, plan, self, replica, leadership, meter, generation }) }),
-  });
+  };
+  const chaos = new Chaos(cloud, plan, self, options.strike);
+  const around = { cloud, plan, self, transport, meter, chaos, every };
+  if (training.mode === 'asynchronous') driver = asyncDriver(around, gang, replica);
+  else {
+    const { stepsPerEpoch, totalSteps, shards } = training;
+    const checkpointEvery = plan.checkpoint.everySteps;
+    const member = new Member({ ...gang, shape: { shards, vectorLength, stepsPerEpoch, totalSteps, checkpointEvery } });
+    const leaseMs = (): number => member.patience.leaseMs;
+    const leadership = new Leadership(cloud, plan, self, leaseMs, (event) => driver?.post(event));
+    const generation = (): number => member.generation;
+    const chief =
+      replica === undefined ? undefined : new Chief({ cloud, plan, self, replica, leadership, meter, generation });
+    const leading = replica === undefined || chief === undefined ? {} : { replica, chief };
+    driver = new Driver({ ...around, member, leadership, ...leading });
+  }
   const running = driver;
   onInterrupt = () => running.post({ type: 'interrupt' });
   const deadline = setTimeout(() => running.fail(overdue(plan)), plan.limits.maxDurationMs).unref();

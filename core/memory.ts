@@ -12,7 +12,7 @@ export interface MemoryPart {
 
 export interface MemoryInput {
   readonly network: NetworkPlan;
-  readonly training: Pick<TrainingPlan, 'batchSize' | 'shards' | 'optimizer'>;
+  readonly training: Pick<TrainingPlan, 'mode' | 'batchSize' | 'shards' | 'optimizer'>;
   readonly data: Pick<DataPlan, 'source'>;
   readonly shape: DataShape;
   readonly workers: number;
@@ -39,11 +39,19 @@ export function memoryParts(role: Role, input: MemoryInput): MemoryPart[] {
   const { network, training, shape } = input;
   const vector = floatBytes * (network.parameters + network.stateParameters);
   const runtime = { what: 'Node.js and engine', bytes: runtimeBytes };
+  const state = checkpointBytes(network, training.optimizer);
+  if (role === 'parameter-server' && training.mode === 'asynchronous') {
+    // Alone it holds every partition until the others are replaced.
+    return [
+      runtime,
+      { what: 'partitions, and a copy on its way', bytes: 2 * state },
+      { what: 'gradients and parameters of all workers', bytes: Math.ceil(vector * (2 * input.workers + 1)) },
+    ];
+  }
   if (role === 'parameter-server') {
     const part = vector / Math.max(1, input.parameterServers);
     return [runtime, { what: 'gradients of all workers, reduced', bytes: Math.ceil(part * (2 * input.workers + 2)) }];
   }
-  const state = checkpointBytes(network, training.optimizer);
   // One partial sum a level of the tree is kept, besides what is being received, sent and reduced.
   const sums = Math.ceil(Math.log2(training.shards)) + 4;
   const samples = shape.trainSamples + shape.validationSamples + shape.testSamples;
@@ -54,6 +62,7 @@ export function memoryParts(role: Role, input: MemoryInput): MemoryPart[] {
     { what: 'weights and optimizer', bytes: 2 * state },
     { what: 'gradients and their sums', bytes: sums * vector },
     { what: 'snapshot for checkpoints', bytes: state },
+    ...(training.mode === 'asynchronous' ? [{ what: 'partitions held for a server', bytes: 2 * state }] : []),
     { what: 'activations of one shard', bytes: 3 * floatBytes * shardSamples * activationsPerSample(network) },
     // Twice while it is unpacked.
     { what: 'data', bytes: 2 * samples * (size(shape.inputShape) * valueBytes + floatBytes) },

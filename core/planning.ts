@@ -8,6 +8,7 @@
  *  L3  A plan that is made can be run: sizes exist, memory fits, shapes fit, the history stays below its limit.
  */
 import { planCheckpoint } from './checkpoint-plan.ts';
+import type { LayerConfig } from './config/layers.ts';
 import { locate, noPositions, type Positions, type Problem, sortIssues } from './config/positions.ts';
 import type { Config } from './config/schema.ts';
 import type { Issue } from './failure.ts';
@@ -87,6 +88,7 @@ export function makePlan(config: Config, facts: PlanFacts): Planned {
   const data = planData(config, facts, problems);
   const network = planNetwork(config, facts, problems);
   const training = planTraining(config, facts.shape, problems);
+  problems.push(...driftProblems(config, facts));
   if (data === undefined || network === undefined) return invalid(problems, facts);
 
   const memory: MemoryInput = {
@@ -169,13 +171,6 @@ function invalid(problems: readonly Problem[], facts: PlanFacts): Planned {
 
 function worldProblems(config: Config, { world }: PlanFacts): Problem[] {
   const problems: Problem[] = [];
-  if (config.training.mode === 'asynchronous') {
-    problems.push({
-      path: ['training', 'mode'],
-      message: '"asynchronous" is not available yet',
-      accepted: '"synchronous"',
-    });
-  }
   if (world === 'embedded') return problems;
   if (config.cluster.launch === 'local') {
     const accepted = '"fargate", "fargate-spot", "ec2" or "ec2-spot"';
@@ -187,6 +182,23 @@ function worldProblems(config: Config, { world }: PlanFacts): Problem[] {
     problems.push({ path: ['data', field], message: `"${uri}" cannot be reached from AWS`, accepted: 'an s3:// URI' });
   }
   return problems;
+}
+
+/**
+ * In asynchronous mode the moving statistics of batch normalisation are followed with a delay of up to `maxStaleness`
+ * updates. Such a loop swings ever wider when its gain, 1 - momentum, is above 2 sin(pi / (4 d + 2)) for a delay of d.
+ */
+function driftProblems({ training, network }: Config, { model }: PlanFacts): Problem[] {
+  const { mode, maxStaleness } = training;
+  if (mode === 'synchronous') return [];
+  const least = 1 - 2 * Math.sin(Math.PI / (4 * maxStaleness + 2));
+  const layers: readonly (LayerPlan | LayerConfig)[] = network.layers ?? model?.layers ?? [];
+  return layers.flatMap((layer, i) => {
+    if (layer.kind !== 'batchNormalization' || layer.momentum > least) return [];
+    const message = `a momentum of ${layer.momentum} does not settle when updates are ${maxStaleness} steps late`;
+    const path = network.layers === undefined ? ['network', 'model'] : ['network', 'layers', i];
+    return [{ path, message, accepted: `more than ${least.toFixed(3)}, or a smaller training.maxStaleness` }];
+  });
 }
 
 function testPathOf({ data }: Config): string | undefined {

@@ -28,6 +28,7 @@
  *  T3  A terminal phase is never left, except by `resume`, which starts a new attempt of the run.
  */
 import type { Failure } from './failure.ts';
+import type { Mark } from './gang/async/partition.ts';
 import type { LaunchKind, Role } from './plan.ts';
 
 export type TaskId = string;
@@ -302,6 +303,8 @@ export interface CheckpointManifest {
   /** Best value so far and epochs since, one pair for each stopWhen rule. */
   readonly stopState: readonly (readonly [number, number])[];
   readonly optimizerStep: number;
+  /** In asynchronous mode: what each partition has in it. */
+  readonly partitions?: readonly Mark[];
 }
 
 export interface CheckpointIndex {

@@ -4,27 +4,35 @@
  *   offset  size  field (little endian)
  *        0     4  magic "CTL1"
  *        4     4  payload length in bytes
- *        8     1  kind: 1 JSON, 2 contribution, 3 reduced, 4 snapshot, 5 replay
+ *        8     1  kind: 1 JSON, 2 contribution, 3 reduced, 4 snapshot, 5 replay, 6 parcel
  *        9     1  tree level
  *       10     2  partition
  *       12     4  generation
  *       16     4  step
- *       20     4  tree index, or for a snapshot the number of parameters
+ *       20     4  tree index; for a snapshot the number of parameters, for a parcel the length of its text
  *       24     4  reserved, 0
- *       28     -  payload: JSON text, or float32 values; a snapshot has the float64 epoch sums before them, twice 11
+ *       28     -  payload: JSON text, or float32 values; a snapshot has the float64 epoch sums before them, twice 11, a
+ *                 parcel (asynchronous mode) JSON text filled up with spaces to whole values
  *
  * Invariants
  *  FR1 A length is checked against the limit of its kind before anything is allocated.
  *  FR2 What does not parse is a refusal, never a throw: the caller closes that connection and nothing else happens.
  *  FR3 Payloads are copied out of the stream into a buffer of their own: the receiver may keep and change them.
  */
-import { type EpochSums, epochSumsLength, type Message } from '../../core/gang/messages.ts';
+import {
+  asyncJsonTypes,
+  isParcel,
+  type ParcelMessage,
+  parcelTypes,
+  type WireMessage,
+} from '../../core/gang/async/messages.ts';
+import { type EpochSums, epochSumsLength } from '../../core/gang/messages.ts';
 
 export const headerBytes = 28;
 const magic = 0x314c5443;
 const sumsBytes = 2 * epochSumsLength * 8;
 
-const kinds = { json: 1, contribution: 2, reduced: 3, snapshot: 4, replay: 5 } as const;
+const kinds = { json: 1, contribution: 2, reduced: 3, snapshot: 4, replay: 5, parcel: 6 } as const;
 
 export interface FrameLimits {
   /** Values in a contribution vector and in parameters plus optimizer slots. */
@@ -35,7 +43,8 @@ export interface FrameLimits {
 const jsonLimitBytes = 64 * 1024;
 
 /** Header and payload, to be written one after the other. The payload is not copied: leave it alone until it is sent. */
-export function encode(message: Message): readonly Uint8Array[] {
+export function encode(message: WireMessage): readonly Uint8Array[] {
+  if (isParcel(message)) return encodeParcel(message);
   switch (message.type) {
     case 'contribution':
       return [header(kinds.contribution, message.payload.byteLength, message, message.index), bytesOf(message.payload)];
@@ -59,6 +68,13 @@ export function encode(message: Message): readonly Uint8Array[] {
       return [header(kinds.json, text.byteLength, {}, 0), text];
     }
   }
+}
+
+function encodeParcel({ payload, ...rest }: ParcelMessage): readonly Uint8Array[] {
+  const json = JSON.stringify(rest);
+  const text = new TextEncoder().encode(json + ' '.repeat((4 - (json.length % 4)) % 4));
+  const length = text.byteLength + payload.byteLength;
+  return [header(kinds.parcel, length, rest, text.byteLength), text, bytesOf(payload)];
 }
 
 interface HeaderFields {
@@ -86,7 +102,7 @@ function bytesOf(values: Float32Array | Float64Array): Uint8Array {
 }
 
 export type Fed =
-  | { readonly kind: 'messages'; readonly messages: Message[] }
+  | { readonly kind: 'messages'; readonly messages: WireMessage[] }
   | { readonly kind: 'refused'; readonly why: string };
 
 /** Takes the bytes of one connection in pieces of any size and gives whole messages. */
@@ -102,7 +118,7 @@ export class Decoder {
   }
 
   feed(chunk: Uint8Array): Fed {
-    const messages: Message[] = [];
+    const messages: WireMessage[] = [];
     let at = 0;
     while (at < chunk.length || this.body?.length === 0) {
       if (this.body === undefined) {
@@ -147,11 +163,12 @@ export class Decoder {
   private limitOf(kind: number): number | undefined {
     if (kind === kinds.json) return jsonLimitBytes;
     if (kind === kinds.snapshot) return sumsBytes + 4 * this.limits.stateLength;
+    if (kind === kinds.parcel) return jsonLimitBytes + 4 * Math.max(this.limits.stateLength, this.limits.vectorLength);
     return kind >= kinds.contribution && kind <= kinds.replay ? 4 * this.limits.vectorLength : undefined;
   }
 }
 
-function decode(view: DataView, body: Uint8Array): Message | undefined {
+function decode(view: DataView, body: Uint8Array): WireMessage | undefined {
   const generation = view.getUint32(12, true);
   const step = view.getUint32(16, true);
   const partition = view.getUint16(10, true);
@@ -182,8 +199,10 @@ function decode(view: DataView, body: Uint8Array): Message | undefined {
         payload: floats(body, sumsBytes),
       };
     }
+    case kinds.parcel:
+      return parcelOf(body, index);
     default:
-      return fromJson(new TextDecoder().decode(body));
+      return fromJson(body);
   }
 }
 
@@ -208,11 +227,24 @@ const jsonTypes: ReadonlySet<string> = new Set([
   'want-snapshot',
 ]);
 
-function fromJson(text: string): Message | undefined {
+function parcelOf(body: Uint8Array, textLength: number): WireMessage | undefined {
+  if (textLength % 4 !== 0 || textLength > body.length || textLength > jsonLimitBytes) return undefined;
+  const head = parse(body.subarray(0, textLength));
+  if (head === undefined || !parcelTypes.has(head.type)) return undefined;
+  return { ...head, payload: floats(body, textLength) } as unknown as WireMessage;
+}
+
+function fromJson(body: Uint8Array): WireMessage | undefined {
+  const value = parse(body);
+  const known = value !== undefined && (jsonTypes.has(value.type) || asyncJsonTypes.has(value.type));
+  return known ? (value as unknown as WireMessage) : undefined;
+}
+
+function parse(bytes: Uint8Array): { readonly type: string } | undefined {
   try {
-    const value: unknown = JSON.parse(text);
+    const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
     if (typeof value !== 'object' || value === null || !('type' in value)) return undefined;
-    return jsonTypes.has(String(value.type)) ? (value as Message) : undefined;
+    return { ...value, type: String(value.type) };
   } catch {
     return undefined;
   }

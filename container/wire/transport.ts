@@ -13,7 +13,7 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import net from 'node:net';
 import tls from 'node:tls';
-import type { Message } from '../../core/gang/messages.ts';
+import type { WireMessage } from '../../core/gang/async/messages.ts';
 import type { GangMember, TaskId } from '../../core/run.ts';
 import { Decoder, encode, type FrameLimits } from './frame.ts';
 
@@ -26,7 +26,7 @@ export interface TransportOptions {
   readonly bind: string;
   readonly secure: boolean;
   readonly limits: FrameLimits;
-  readonly onMessage: (from: TaskId, message: Message) => void;
+  readonly onMessage: (from: TaskId, message: WireMessage) => void;
   /** Part of a long message has come: a sign of life before the whole is there. */
   readonly onHeard: (peer: TaskId) => void;
   readonly onLost: (peer: TaskId, refused: boolean) => void;
@@ -78,7 +78,7 @@ export class Transport {
     return (this.server.address() as net.AddressInfo).port;
   }
 
-  send(to: GangMember, message: Message): void {
+  send(to: GangMember, message: WireMessage): void {
     if (this.closed) return;
     let out = this.outgoing.get(to.taskId);
     if (out === undefined) out = this.dial(to);

@@ -32,6 +32,10 @@ export function checkRules(blocks: Blocks, doubtful: ReadonlySet<string>): Probl
   }
   if (cluster) clusterRules(cluster, no);
   if (training && cluster && sure('training.shards', 'cluster.workers')) shardRules(training, cluster, no);
+  if (training?.mode === 'asynchronous' && cluster?.parameterServers === 0 && sure('cluster.parameterServers')) {
+    const message = '"asynchronous" needs parameter servers, which own the parameters';
+    no(['training', 'mode'], message, 'cluster.parameterServers from 1, best 2; or mode: synchronous');
+  }
   if (checkpoint) {
     const { every, everySteps, everySeconds } = checkpoint;
     if (every !== undefined && everySteps !== undefined) {

@@ -66,7 +66,11 @@ const cluster = z
       'Where tasks run on AWS; `local` only on a laptop, where the others mean it too.',
     ).default('fargate'),
     workers: workers.prefault(2),
-    parameterServers: whole(0, 64, 'Tasks that only reduce gradients; 0: the workers do it.').default(0),
+    parameterServers: whole(
+      0,
+      64,
+      'Tasks that reduce the gradients; 0: the workers do it. In asynchronous mode they own the parameters.',
+    ).default(0),
     worker: resources('worker').prefault({}),
     parameterServer: resources('parameter server').prefault({}),
     fallback: oneOf(['on-demand', 'none'], 'What to try when there is no Spot capacity.').default('on-demand'),

@@ -123,8 +123,15 @@ export const training = z
       .meta({ description: 'What is reported; by default loss, and accuracy when there are classes.' })
       .optional(),
     stopWhen: stopWhen.prefault([]),
-    mode: oneOf(['synchronous', 'asynchronous'], 'Whether a step waits for all workers.').default('synchronous'),
-    maxStaleness: whole(0, 64, 'Bound on staleness in steps, in asynchronous mode.').default(4),
+    mode: oneOf(
+      ['synchronous', 'asynchronous'],
+      '`synchronous`: all workers compute each step together. `asynchronous`: each computes steps of its own, on parameters that are up to `maxStaleness` updates old; needs `cluster.parameterServers`.',
+    ).default('synchronous'),
+    maxStaleness: whole(
+      0,
+      64,
+      'Asynchronous mode: how many updates a gradient may be behind; one that is further behind is refused and computed again.',
+    ).default(4),
     pace: duration(0, 60_000, 'Idle time after each step, for demonstrations and fault drills.').prefault('0s'),
   })
   .meta({ description: 'How to learn.' });

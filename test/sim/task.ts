@@ -116,7 +116,7 @@ export class SimTask {
     const generation = (): number => member.generation;
     const chief = new Chief({ cloud, plan, self, replica, leadership, meter, generation });
     const transport = {
-      send: (to, message) => world.network.send(host, to, message),
+      send: (to, message) => world.network.send(host, to, message as never),
       drop: (peer) => world.network.drop(host, peer),
     } as Pick<Transport, 'send' | 'drop'> as Transport;
     const chaos = { armed: false, before: () => Promise.resolve() } as unknown as DriverParts['chaos'];

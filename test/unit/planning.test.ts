@@ -149,10 +149,13 @@ describe('makePlan() resolves', () => {
 });
 
 describe('makePlan() refuses', () => {
-  it('asynchronous mode for now, with its line', () => {
-    expect(problems(`${mnist}${mlp}training: {mode: asynchronous}\n`)).toEqual([
-      '  9:18 training.mode: "asynchronous" is not available yet; accepted: "synchronous"',
-    ]);
+  it('batch normalisation that would not settle in asynchronous mode', () => {
+    const bn = (momentum: number): string =>
+      `${mnist}network: {layers: [flatten, {batchNormalization: {momentum: ${momentum}}}, {dense: {units: 10, activation: softmax}}]}\n`;
+    const asynchronous = 'training: {mode: asynchronous}\ncluster: {parameterServers: 2}\n';
+    expect(problems(`${bn(0.5)}${asynchronous}`)[0]).toContain('a momentum of 0.5 does not settle');
+    expect(planned(`${bn(0.9)}${asynchronous}`).training).toMatchObject({ mode: 'asynchronous', maxStaleness: 4 });
+    expect(planned(bn(0.5)).training.mode).toBe('synchronous');
   });
 
   it('data and a launch kind that AWS does not have', () => {

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Decoder, encode, headerBytes } from '../../../container/wire/frame.ts';
+import type { WireMessage } from '../../../core/gang/async/messages.ts';
 import type { Message } from '../../../core/gang/messages.ts';
 
 const limits = { vectorLength: 8, stateLength: 24 };
@@ -32,7 +33,7 @@ describe('frames', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 1, max: 200 }), { minLength: 1, maxLength: 60 }), (cuts) => {
         const decoder = new Decoder(limits);
-        const out: Message[] = [];
+        const out: WireMessage[] = [];
         let at = 0;
         for (let i = 0; at < bytes.length; i += 1) {
           const size = cuts[i % cuts.length] ?? 1;

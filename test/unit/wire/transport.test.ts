@@ -1,6 +1,7 @@
 import net from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Transport } from '../../../container/wire/transport.ts';
+import type { WireMessage } from '../../../core/gang/async/messages.ts';
 import type { Message } from '../../../core/gang/messages.ts';
 import type { GangMember } from '../../../core/run.ts';
 
@@ -10,7 +11,7 @@ const limits = { vectorLength: 120_000, stateLength: 360_000 };
 interface End {
   readonly transport: Transport;
   readonly member: GangMember;
-  readonly got: { from: string; message: Message }[];
+  readonly got: { from: string; message: WireMessage }[];
   readonly lost: { peer: string; refused: boolean }[];
   readonly refused: string[];
 }
