@@ -23,12 +23,14 @@ import { describeFailure, type Failure } from './failure.ts';
 import { incidentsOf } from './incidents.ts';
 import {
   belowMin,
+  capacityPauseMs,
+  growPauseMs,
   instancesWanted,
   isLive,
   liveOf,
   missingTasks,
   nextRung,
-  pauseSeconds,
+  quickPauseSeconds,
   type Rung,
   rolePlan,
   surplusWorkers,
@@ -104,29 +106,41 @@ export function decide(seen: Observation): Decision {
     if (below > 0) return fail(exhausted('launches', run.launches, plan.recovery.maxLaunches, last));
     return { ...calm, action: 'continue', why: 'no launches are left; the run goes on with the tasks it has' };
   }
-  // No deadline is slept through.
-  const waitSeconds = Math.min(
-    pauseSeconds(rung, tasks, plan.timing),
-    Math.ceil(((wakeAtMs ?? Infinity) - seen.nowMs) / 1000),
-  );
-  if (below === 0 && rung.shortOnLast > 0) {
-    // Enough to go on: ask again for the rest later, at a turn that comes anyway, instead of holding the run up.
-    const lastAtMs = Math.max(...seen.launches.map((launch) => launch.atMs));
-    if (seen.nowMs < lastAtMs + growPauseMs(rung)) {
-      return {
-        ...calm,
-        action: 'continue',
-        why: 'there is no capacity for more tasks now; the run goes on with what it has',
-      };
-    }
-    return { ...calm, action: launchOrScale(seen, rung), why: 'try again for the tasks that are missing' };
+  const patience = forCapacity(seen, rung, below, deadline?.atMs);
+  if (patience !== undefined) {
+    const next = nearest(wakeAtMs, patience.askAtMs);
+    return { ...calm, action: 'continue', why: patience.why, ...(next === undefined ? {} : { wakeAtMs: next }) };
   }
-  return {
-    ...calm,
-    action: launchOrScale(seen, rung),
-    waitSeconds,
-    why: launchReason(seen, missing, tasks),
-  };
+  // No deadline is slept through.
+  const untilWake = Math.ceil(((wakeAtMs ?? Number.POSITIVE_INFINITY) - seen.nowMs) / 1000);
+  const waitSeconds = Math.min(quickPauseSeconds(tasks, plan.timing), untilWake);
+  return { ...calm, action: launchOrScale(seen, rung), waitSeconds, why: launchReason(seen, missing, tasks) };
+}
+
+/**
+ * There was no capacity the last time: when to ask again, if not now. It is waited for in Watch, where a person who
+ * cancels or scales is heard. What the run only would like to have may spend half of the launches; what it needs
+ * spreads the rest over the time until it would give up.
+ */
+function forCapacity(
+  { run, plan, launches, nowMs }: Observation,
+  rung: Rung,
+  below: number,
+  deadlineMs: number | undefined,
+): { readonly why: string; readonly askAtMs?: number } | undefined {
+  if (rung.shortOnLast === 0) return undefined;
+  const { maxLaunches } = plan.recovery;
+  const lastAtMs = Math.max(...launches.map((launch) => launch.atMs));
+  if (below > 0) {
+    const spreadMs = deadlineMs === undefined ? 0 : (deadlineMs - lastAtMs) / (maxLaunches - run.launches);
+    const askAtMs = lastAtMs + Math.max(capacityPauseMs(rung), Math.ceil(spreadMs));
+    const why = 'there is no capacity for the tasks that the run needs; it is asked for again and again';
+    return nowMs < askAtMs ? { why, askAtMs } : undefined;
+  }
+  const why = 'there is no capacity for more tasks now; the run goes on with what it has';
+  if (2 * run.launches >= maxLaunches) return { why };
+  const askAtMs = lastAtMs + growPauseMs(rung);
+  return nowMs < askAtMs ? { why, askAtMs } : undefined;
 }
 
 /** Silent, dropped and late tasks: they are there, but of no use, and keep others from their place. */
@@ -201,10 +215,6 @@ function hopelessLoss(seen: Observation, tasks: readonly TaskRow[], lost: readon
 /** All steps are done and somebody is there to write the outcome: who has left need not be replaced. */
 function isTrainedOut({ progress, plan }: Observation, tasks: readonly TaskRow[]): boolean {
   return progress !== undefined && progress.step >= plan.training.totalSteps && liveOf(tasks, 'worker') > 0;
-}
-
-function growPauseMs({ shortOnLast }: Rung): number {
-  return Math.min(600_000, 30_000 * 2 ** Math.min(shortOnLast - 1, 5));
 }
 
 /** More or fewer instances are claimed than are wanted now. */

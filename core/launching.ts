@@ -128,18 +128,22 @@ function isShort(round: number, launches: readonly LaunchRow[], tasks: readonly 
   });
 }
 
-/** Seconds to wait before the next round. */
-export function pauseSeconds(rung: Rung, tasks: readonly TaskRow[], timing: RunPlan['timing']): number {
-  const [base, limit] = rung.kind === 'local' ? [1, 15] : rung.kind.startsWith('ec2') ? [15, 120] : [5, 120];
-  const forCapacity = rung.shortOnLast === 0 ? 0 : Math.min(limit, base * 2 ** (rung.shortOnLast - 1));
-  return Math.max(forCapacity, pauseAfterQuickEnds(tasks, timing));
+/** How long after a short round on the last rung the tasks that the run needs are asked for again. */
+export function capacityPauseMs({ kind, shortOnLast }: Rung): number {
+  const [base, limit] = kind === 'local' ? [1, 15] : kind.startsWith('ec2') ? [15, 120] : [5, 120];
+  return shortOnLast === 0 ? 0 : 1000 * Math.min(limit, base * 2 ** (shortOnLast - 1));
+}
+
+/** The same for tasks that it would like to have. */
+export function growPauseMs({ shortOnLast }: Rung): number {
+  return Math.min(600_000, 30_000 * 2 ** Math.min(shortOnLast - 1, 5));
 }
 
 /**
  * The first incident of tasks that end at once is answered at once; each further one in a row doubles the pause. A task
  * whose machine was taken away says nothing about how the next one will do.
  */
-function pauseAfterQuickEnds(tasks: readonly TaskRow[], timing: RunPlan['timing']): number {
+export function quickPauseSeconds(tasks: readonly TaskRow[], timing: RunPlan['timing']): number {
   const ended = tasks.filter(
     ({ state, stop }) => state === 'stopped' && stop !== undefined && !noFaultOfIts.has(classifyStop(stop)),
   );

@@ -92,6 +92,7 @@ test('each function is one file, and each file one function', () => {
     'handlers',
     'observe-task',
     'registry',
+    'resize',
     'resume',
     'rows',
   ];

@@ -279,9 +279,17 @@ describe('capacity', () => {
       action: 'launch',
       waitSeconds: 0,
     });
-    const onLast = [refused(0, 'fargate-spot'), refused(1, 'fargate')];
-    expect(decide(waiting({ launches: onLast }, spot)).waitSeconds).toBe(5);
-    expect(decide(waiting({ launches: [...onLast, refused(2, 'fargate')] }, spot)).waitSeconds).toBe(10);
+    const askAfter = (rounds: number): number => {
+      const atMs = startMs + 100 * second;
+      const launches = Array.from({ length: rounds }, (_, n) => refused(n, n === 0 ? 'fargate-spot' : 'fargate', atMs));
+      const decision = decide(waiting({ launches, nowMs: atMs }, spot));
+      expect(decision).toMatchObject({ action: 'continue', waitSeconds: 0 });
+      const asking = decide(waiting({ launches, nowMs: decision.wakeAtMs ?? 0 }, spot));
+      expect(asking).toMatchObject({ action: 'launch', waitSeconds: 0 });
+      return Math.round(((decision.wakeAtMs ?? 0) - atMs) / second);
+    };
+    // Never so often that the launches are used up before the deadline, 300 s after the first try of this kind.
+    expect([2, 3, 4, 5, 6].map(askAfter)).toEqual([10, 10, 20, 40, 80]);
   });
 
   test('that does not come within the start deadline ends the run, counted from the first try of the last rung', () => {
@@ -317,14 +325,18 @@ describe('capacity', () => {
     const at = (ms: number) =>
       seen({ tasks, nowMs: startMs + ms, launches: [launch(0), launch(1, { failures: [refusal] })] }, { cluster });
     expect(decide(at(149 * second))).toMatchObject({ action: 'launch', wakeAtMs: startMs + 150 * second });
+    expect(decide(at(second))).toMatchObject({ action: 'continue', why: /needs; it is asked for again/ });
     expect(decide(at(150 * second))).toMatchObject({ action: 'fail', cause: { kind: 'CapacityUnavailable' } });
   });
 
   test('enough to go on: the run is not held up, and asks again later', () => {
     const launches = [launch(0), launch(1, { failures: [refusal], atMs: startMs + 90 * second })];
     const tasks = [task('a'), lost('b')];
-    expect(decide(seen({ tasks, launches })).action).toBe('continue');
+    expect(decide(seen({ tasks, launches }))).toMatchObject({ action: 'continue', wakeAtMs: startMs + 120 * second });
     expect(decide(seen({ tasks, launches, nowMs: startMs + 121 * second })).action).toBe('launch');
+    // Half of the launches are kept for losses.
+    const spent = { ...run, launches: 15 };
+    expect(decide(seen({ tasks, launches, run: spent, nowMs: startMs + 121 * second })).action).toBe('continue');
   });
 
   test('launches that are used up end the run only when too few are left', () => {
@@ -348,7 +360,7 @@ describe('capacity', () => {
     expect(decide(seen(missing, ec2)).action).toBe('scale');
     expect(decide(seen({ ...missing, claim }, ec2)).action).toBe('launch');
     const short = [launch(0, { kind: 'ec2', failures: ['RESOURCE:MEMORY'] })];
-    expect(decide(waiting({ claim, launches: short }, ec2))).toMatchObject({ action: 'scale', waitSeconds: 15 });
+    expect(decide(waiting({ claim, launches: short }, ec2))).toMatchObject({ action: 'scale', waitSeconds: 0 });
   });
 });
 

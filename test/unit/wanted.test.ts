@@ -182,11 +182,13 @@ describe('more workers are wanted', () => {
   });
 
   test('the pause before the next launch ends at the deadline', () => {
-    const short = [0, 1, 2, 3, 4].map((n) => ({ ...launched, n, round: n, failures: n === 0 ? [] : ['no capacity'] }));
-    const changes = { tasks: [lost(0, 50_000)], launches: short };
+    const tasks = [0, 1, 2, 3, 4, 5].map((n) => {
+      const bornMs = startMs + 1000 * n + 44_500;
+      return lost(n, 1000 * n + 45_000, crash, { launchedAtMs: bornMs, startedAtMs: bornMs });
+    });
     const wait = (holdDeadlineMs: number) =>
-      decide(seen({ ...changes, nowMs: startMs + 60_000 }, { ...four, cluster: { holdDeadlineMs } })).waitSeconds;
-    expect(wait(60_000)).toBe(8);
+      decide(seen({ tasks, nowMs: startMs + 60_000 }, { ...four, cluster: { holdDeadlineMs } })).waitSeconds;
+    expect(wait(60_000)).toBe(16);
     expect(wait(12_500)).toBe(3);
   });
 
