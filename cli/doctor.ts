@@ -83,7 +83,7 @@ const { WebAssembly } = globalThis as unknown as { WebAssembly: { validate(bytes
 export function checkWebAssembly(root: string): Check {
   const name = 'engine';
   const folder = join(root, 'dist/task/wasm');
-  const file = join(folder, 'tfjs-backend-wasm-simd.wasm');
+  const files = ['portable.wasm', 'exact.wasm', 'tfjs-backend-wasm-simd.wasm'].map((file) => join(folder, file));
   if (!WebAssembly.validate(simdProbe)) {
     return {
       name,
@@ -92,27 +92,31 @@ export function checkWebAssembly(root: string): Check {
       advice: 'training falls back to a slower engine; use a current Node on x86-64 or arm64',
     };
   }
-  if (!existsSync(file)) {
-    return { name, status: 'fail', found: `missing ${file}`, advice: 'run "npm ci", then "npm run build"' };
-  }
-  if (!WebAssembly.validate(readFileSync(file))) {
-    return { name, status: 'fail', found: `${file} is damaged`, advice: 'run "npm ci", then "npm run build"' };
-  }
+  const advice = 'run "npm ci", then "npm run build"';
+  const missing = files.find((file) => !existsSync(file));
+  if (missing !== undefined) return { name, status: 'fail', found: `missing ${missing}`, advice };
+  // Whether the fused instructions of exact.wasm are there is found out when a task starts.
+  const damaged = files.filter((file) => !file.endsWith('exact.wasm')).find((file) => !isModule(file));
+  if (damaged !== undefined) return { name, status: 'fail', found: `${damaged} is damaged`, advice };
   return { name, status: 'ok', found: 'WebAssembly with SIMD' };
+}
+
+function isModule(file: string): boolean {
+  return WebAssembly.validate(readFileSync(file));
 }
 
 export function checkNativeEngine(root: string): Check {
   const name = 'tfjs-node';
   try {
     createRequire(join(root, 'package.json')).resolve('@tensorflow/tfjs-node');
-    return { name, status: 'ok', found: 'installed; tasks use the native library' };
+    return { name, status: 'ok', found: 'installed; used with "engine: tensorflow"' };
   } catch {
     return {
       name,
       status: 'info',
-      found: 'not installed; tasks use WebAssembly',
+      found: 'not installed; nothing needs it',
       advice:
-        'the native library can be faster on large networks: "npm install --no-save @tensorflow/tfjs-node" (downloads and may compile)',
+        'with "engine: tensorflow" the native library is faster: "npm install --no-save @tensorflow/tfjs-node" (downloads and may compile)',
     };
   }
 }

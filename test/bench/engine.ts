@@ -1,0 +1,200 @@
+/**
+ * What the engines cost by themselves, without wire and workflow: products of matrices, and whole training steps of a few
+ * networks in eight shards. All engines take turns in short slices, so that a busy machine is as busy for each.
+ *
+ * Time is processor time of this process. The fastest fifth is given beside the median: on a shared machine it is nearer to
+ * what the code costs.
+ */
+import { createEngine } from '../../container/engine/create.ts';
+import { Bench } from '../../container/engine/plan/bench.ts';
+import { probe } from '../../container/engine/plan/kernels.ts';
+import { type KeyedBatch, mostShards } from '../../container/engine/port.ts';
+import { TreeSum } from '../../core/gang/tree-sum.ts';
+import { inferNetwork } from '../../core/network.ts';
+import type { EnginePlan, LayerPlan } from '../../core/plan.ts';
+import { keyed } from '../../core/random.ts';
+import { median } from './measures.ts';
+
+const dense = (name: string, units: number, activation: 'relu' | 'softmax'): LayerPlan => ({
+  kind: 'dense',
+  name,
+  units,
+  activation,
+  useBias: true,
+});
+const conv = (name: string, filters: number, size: number, padding: 'same' | 'valid'): LayerPlan => ({
+  kind: 'conv2d',
+  name,
+  filters,
+  kernelSize: [size, size],
+  strides: [1, 1],
+  padding,
+  activation: 'relu',
+  useBias: true,
+});
+const pool = (name: string): LayerPlan => ({
+  kind: 'maxPooling2d',
+  name,
+  poolSize: [2, 2],
+  strides: [2, 2],
+  padding: 'valid',
+});
+const flatten: LayerPlan = { kind: 'flatten', name: 'flatten' };
+
+const nets = {
+  'MLP 784-128-128-10': {
+    inputShape: [784],
+    batch: 128,
+    layers: [dense('a', 128, 'relu'), dense('b', 128, 'relu'), dense('c', 10, 'softmax')],
+  },
+  LeNet: {
+    inputShape: [28, 28, 1],
+    batch: 64,
+    layers: [
+      conv('a', 6, 5, 'same'),
+      pool('b'),
+      conv('c', 16, 5, 'valid'),
+      pool('d'),
+      flatten,
+      dense('e', 120, 'relu'),
+      dense('f', 84, 'relu'),
+      dense('g', 10, 'softmax'),
+    ],
+  },
+} as const;
+
+interface Line {
+  readonly what: string;
+  readonly engine: string;
+  readonly unit: string;
+  readonly median: number;
+  readonly fast: number;
+}
+
+interface Runner {
+  readonly engine: string;
+  readonly run: () => void;
+}
+
+const sliceMs = 10;
+const slices = 60;
+
+function cpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
+/** Milliseconds a call, in turns. */
+function compare(what: string, runners: readonly Runner[], unit: string, from: (ms: number) => number): Line[] {
+  const prepared = runners.map(({ engine, run }) => {
+    // Until the compiler has done its best.
+    const begin = cpuMs();
+    let calls = 0;
+    for (; cpuMs() - begin < 1000; calls += 1) run();
+    return { engine, run, calls: Math.max(1, Math.round((calls * sliceMs) / 1000)), times: [] as number[] };
+  });
+  for (let slice = 0; slice < slices; slice += 1) {
+    for (const { run, calls, times } of prepared) {
+      const begin = cpuMs();
+      for (let i = 0; i < calls; i += 1) run();
+      times.push((cpuMs() - begin) / calls);
+    }
+  }
+  return prepared.map(({ engine, times }) => {
+    const fast = [...times].sort((a, b) => a - b)[Math.floor(slices / 5)] as number;
+    return { what, engine, unit, median: from(median(times)), fast: from(fast) };
+  });
+}
+
+function products(): Line[] {
+  const shapes = [
+    [128, 128, 784, false],
+    [784, 128, 128, true],
+    [256, 256, 256, false],
+  ] as const;
+  const providers = (['exact', 'portable'] as const).filter((provider) => probe(provider).kind === 'works');
+  return shapes.flatMap(([m, n, k, turned]) => {
+    const runners = providers.map((engine): Runner => {
+      const bench = new Bench(engine);
+      const [a, b, c] = [m * k, k * n, m * n].map((length) => bench.fixed(length).offset) as [number, number, number];
+      const scratch = bench.fixed(bench.kernels.productScratch() / 4).offset;
+      const random = keyed(1, m);
+      for (const [at, length] of [[a, m * k] as const, [b, k * n] as const]) {
+        bench.floats(at, length).set(Array.from({ length }, () => random.normal()));
+      }
+      const [row, column] = turned ? [1, m] : [k, 1];
+      return { engine, run: () => bench.kernels.product(m, n, k, a, row, column, b, n, 1, c, n, 0, scratch) };
+    });
+    const what = `product ${m} x ${n} x ${k}${turned ? ', left side turned' : ''}`;
+    return compare(what, runners, 'GFLOP/s', (ms) => (2 * m * n * k) / ms / 1e6);
+  });
+}
+
+function shardsOf(inputShape: readonly number[], batch: number): KeyedBatch[] {
+  const random = keyed(2, batch);
+  const width = inputShape.reduce((product, length) => product * length, 1);
+  const size = batch / mostShards;
+  return Array.from({ length: mostShards }, (_, shard) => {
+    const targets = new Float32Array(10 * size);
+    for (let i = 0; i < size; i += 1) targets[i * 10 + Math.floor(random.next() * 10)] = 1;
+    const features = Float32Array.from({ length: width * size }, () => random.normal());
+    return { batch: { size, features, targets }, key: { step: 0, shard } };
+  });
+}
+
+async function steps(): Promise<Line[]> {
+  const lines: Line[] = [];
+  for (const [what, { inputShape, batch, layers }] of Object.entries(nets)) {
+    const shape = inferNetwork(inputShape, layers);
+    if (shape.kind === 'invalid') throw new Error(what);
+    const parts = shardsOf(inputShape, batch);
+    const runners: Runner[] = [];
+    for (const wanted of ['exact', 'portable', 'tensorflow'] as const satisfies readonly EnginePlan['wanted'][]) {
+      if (wanted === 'exact' && probe('exact').kind !== 'works') continue;
+      const plan = {
+        name: 'bench',
+        seed: 1,
+        network: { ...shape, kind: 'layers', inputShape, layers },
+        training: { loss: 'softmaxCrossEntropy', optimizer: { kind: 'sgd', momentum: 0.9, nesterov: false } },
+        engine: { wanted },
+      } as const;
+      const engine = await createEngine(plan, { warn: () => {} });
+      const out = new Float32Array(engine.layout.contributionLength);
+      let step = 0;
+      const sum = (): Float32Array => {
+        if (engine.contributions !== undefined) {
+          engine.contributions(parts, out);
+          return out;
+        }
+        const tree = new TreeSum(parts.length);
+        let whole: Float32Array | undefined;
+        for (const [index, { batch: of, key }] of parts.entries()) {
+          const vector = new Float32Array(out.length);
+          engine.contribution(of, key, vector);
+          whole = tree.add({ level: 0, index }, vector);
+        }
+        return whole as Float32Array;
+      };
+      runners.push({
+        engine: engine.name,
+        run: () => {
+          engine.update(sum(), 0.001, step);
+          step += 1;
+        },
+      });
+    }
+    lines.push(...compare(`step of ${what}, batch ${batch}`, runners, 'ms', (ms) => ms));
+  }
+  return lines;
+}
+
+export async function main(args: readonly string[]): Promise<void> {
+  const lines = [...products(), ...(await steps())];
+  if (args.includes('--json')) {
+    console.log(JSON.stringify(lines));
+    return;
+  }
+  for (const { what, engine, unit, median: middle, fast } of lines) {
+    console.log(`${what.padEnd(44)}${engine.padEnd(18)}${middle.toFixed(2)} ${unit} (fast ${fast.toFixed(2)})`);
+  }
+}
