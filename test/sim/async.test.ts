@@ -12,7 +12,7 @@ const base: AsyncSimOptions = {
   faults: [],
 };
 const anything: readonly Fault[] = ['kill', 'kill-server', 'kill-leader', 'pause', 'interrupt', 'kill-all'];
-const runs = Number(process.env.SIM_RUNS ?? 300);
+const runs = Number(process.env.SIM_RUNS ?? 120);
 const firstSeed = Number(process.env.SIM_SEED ?? 1);
 
 describe('asynchronous training in virtual time', () => {

@@ -224,6 +224,12 @@ describe('parseConfig() checks what several fields say together:', () => {
       'checkpoint.every',
       'launch: fargate or ec2',
     ],
+    [
+      'asynchronous mode without parameter servers',
+      'training: {mode: asynchronous}',
+      'training.mode',
+      'cluster.parameterServers from 1',
+    ],
     ['two cadences', 'checkpoint: {every: epoch, everySteps: 10}', 'checkpoint.every', 'one of the two'],
     ['steps and seconds', 'checkpoint: {everySeconds: 3, everySteps: 10}', 'checkpoint.everySeconds', 'one of the two'],
     ['auto and seconds', 'checkpoint: {every: auto, everySeconds: 3}', 'checkpoint.everySeconds', 'one of the two'],

@@ -2,12 +2,12 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Decoder, encode, headerBytes } from '../../../container/wire/frame.ts';
 import type { WireMessage } from '../../../core/gang/async/messages.ts';
-import type { Message } from '../../../core/gang/messages.ts';
 
 const limits = { vectorLength: 8, stateLength: 24 };
 const floats = (n: number): Float32Array => Float32Array.from({ length: n }, (_, i) => i + 0.5);
 
-const samples: Message[] = [
+const mark = { partition: 1, generation: 3, applied: { below: 7, beyond: [9] }, sums: [] };
+const samples: WireMessage[] = [
   { type: 'leaving' },
   { type: 'prepare', generation: 3, leader: 't1' },
   { type: 'contribution', generation: 7, step: 12, partition: 1, level: 2, index: 1, payload: floats(8) },
@@ -22,9 +22,14 @@ const samples: Message[] = [
     payload: floats(24),
   },
   { type: 'reduced', generation: 1, step: 1, partition: 0, payload: floats(0) },
+  // Of asynchronous mode: text of any length before the values.
+  { type: 'held', generation: 3, partition: 1 },
+  { type: 'push', generation: 3, item: 4, partition: 1, base: 3, payload: floats(7) },
+  { type: 'push', generation: 3, item: 4444, partition: 1, base: 33, payload: floats(8) },
+  { type: 'state', generation: 12, mark, payload: floats(24) },
 ];
 
-const bytesOf = (messages: readonly Message[]): Uint8Array =>
+const bytesOf = (messages: readonly WireMessage[]): Uint8Array =>
   Buffer.concat(messages.flatMap((message) => encode(message)));
 
 describe('frames', () => {
@@ -49,7 +54,7 @@ describe('frames', () => {
   });
 
   it('own their payload: later bytes of the stream do not change it', () => {
-    const bytes = bytesOf([samples[2] as Message]);
+    const bytes = bytesOf([samples[2] as WireMessage]);
     const fed = new Decoder(limits).feed(bytes);
     bytes.fill(0);
     expect(fed).toEqual({ kind: 'messages', messages: [samples[2]] });
@@ -60,7 +65,7 @@ describe('frames', () => {
     return fed.kind === 'refused' ? fed.why : 'accepted';
   };
   const withHeader = (change: (view: DataView) => void): Uint8Array => {
-    const bytes = Uint8Array.from(bytesOf([samples[2] as Message]));
+    const bytes = Uint8Array.from(bytesOf([samples[2] as WireMessage]));
     change(new DataView(bytes.buffer));
     return bytes;
   };
