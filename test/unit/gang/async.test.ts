@@ -1,8 +1,10 @@
 /** The parts of the asynchronous protocol, one by one; together they run in test/sim/async.test.ts. */
 import { describe, expect, it } from 'vitest';
 import { Applied, inAll } from '../../../core/gang/async/applied.ts';
+import type { AsyncEffect, AsyncEvent } from '../../../core/gang/async/effects.ts';
 import { Keeper } from '../../../core/gang/async/keeper.ts';
 import { Ledger } from '../../../core/gang/async/ledger.ts';
+import { AsyncMember } from '../../../core/gang/async/member.ts';
 import {
   type Copy,
   copyLengthOf,
@@ -90,9 +92,9 @@ describe('place()', () => {
   it('takes the newest generation, then the most updates (PL2)', () => {
     const reports = new Map([
       ['w0', { opened: 2, marks: [markOf(0, 2, 99)] }],
-      ['w1', { opened: 3, marks: [] }],
-      ['s0', { opened: 3, marks: [markOf(0, 4, 10)] }],
-      ['s1', { opened: 3, marks: [markOf(0, 4, 11)] }],
+      ['w1', { opened: 2, marks: [] }],
+      ['s0', { opened: 2, marks: [markOf(0, 4, 10)] }],
+      ['s1', { opened: 2, marks: [markOf(0, 4, 11)] }],
     ]);
     const placed = place(gang, 1, reports);
     expect(placed?.table).toEqual([{ partition: 0, holders: ['s0', 's1'], source: 's1', needs: ['s0'] }]);
@@ -255,5 +257,46 @@ describe('Ledger', () => {
     ledger.settle('a', 0, false, 1);
     expect(ledger.next('a', 1)).toBe(0);
     expect(ledger.done).toBe(0);
+  });
+});
+
+describe('AsyncMember', () => {
+  it('refuses what carries another generation, and what comes from outside the gang (AM1, AM2)', () => {
+    const self = member('worker', 0);
+    const cut = { partitions: 1, parameterLength: 2, trainableLength: 2, slots: 0, tailLength: 3 };
+    const node = new AsyncMember({
+      self,
+      training: { partitioning: cut, stepsPerEpoch: 2, totalSteps: 4, maxStaleness: 1, checkpointEvery: 0 },
+      update: () => undefined,
+      leader: { workersMin: 1, workersMax: 1, parameterServers: 1, gatherMs: 10 },
+      heartbeatIntervalMs: 20,
+      patience: { floorMs: 200, firstStepMs: 200, blinkMs: 20 },
+      graceMs: 50,
+      report: () => ({ state: 'idle', memoryMiB: 0, computeShare: 0, wireShare: 0, waitShare: 0 }),
+    });
+    let nowMs = 0;
+    const tell = (event: AsyncEvent): AsyncEffect[] => {
+      nowMs += 15;
+      return node.handle(event, nowMs);
+    };
+    const row = { ...self, fence: 1, beat: 0, durationMs: 100 };
+    const seen = [...node.start(), ...tell({ type: 'lease-held', row, gang: undefined, savedStep: 0 })];
+    for (let i = 0; i < 5; i += 1) seen.push(...tell({ type: 'tick' }));
+    expect(seen.map(({ type }) => type)).toContain('commit-generation');
+    seen.push(...tell({ type: 'generation-committed', generation: 1 }));
+    expect(node.generation).toBe(1);
+    // Alone it places nothing: two copies need two members.
+    expect(seen).toContainEqual({ type: 'news', why: 'partitions wait for a second member' });
+
+    const refused = (from: string, generation: number): unknown =>
+      tell({ type: 'message', from, message: { type: 'held', generation, partition: 0 } }).filter(
+        ({ type }) => type === 'record',
+      );
+    for (const generation of [0, 2]) {
+      expect(refused('w0', generation)).toMatchObject([
+        { event: 'frame.refused', detail: { what: 'held', why: `generation ${generation}` } },
+      ]);
+    }
+    expect(refused('s9', 1)).toMatchObject([{ detail: { why: 'the sender is not in the gang' } }]);
   });
 });
