@@ -38,6 +38,11 @@ export class Bench {
     return this.#capacity;
   }
 
+  /** In all blocks of samples together: what a sample costs. */
+  get valuesPerSample(): number {
+    return this.#samples.reduce((sum, { length }) => sum + length, 0);
+  }
+
   get bytes(): number {
     return this.#memory.buffer.byteLength;
   }

@@ -28,8 +28,6 @@ export interface Program {
   readonly input: Value;
   readonly output: Value;
   readonly steps: readonly CompiledStep[];
-  /** The values of one sample in all blocks together: what a batch costs. */
-  readonly valuesPerSample: number;
   /** The most values that the weights of one layer have. */
   readonly largestSum: number;
 }
@@ -39,13 +37,8 @@ export function compile(spec: EngineSpec, shape: ValidShape, layout: Layout, ben
   const firstTrained = firstTrainedLayer(spec, shape);
   const widest = Math.max(size(spec.inputShape), ...shape.shapes.map(size));
   const gradients = [bench.perSample(widest), bench.perSample(widest)] as const;
-  let valuesPerSample = 2 * widest;
-  const perSample = (length: number): Block => {
-    valuesPerSample += length;
-    return bench.perSample(length);
-  };
   const input: Value = {
-    block: perSample(size(spec.inputShape)),
+    block: bench.perSample(size(spec.inputShape)),
     gradient: gradients[0],
     form: 'rows',
     shape: spec.inputShape,
@@ -72,7 +65,7 @@ export function compile(spec: EngineSpec, shape: ValidShape, layout: Layout, ben
       scratch,
       columns,
       next: (form, of = shape.shapes[layer]!) => ({
-        block: perSample(size(of)),
+        block: bench.perSample(size(of)),
         gradient: from.gradient === gradients[0] ? gradients[1] : gradients[0],
         form,
         shape: of,
@@ -106,7 +99,6 @@ export function compile(spec: EngineSpec, shape: ValidShape, layout: Layout, ben
     input,
     output: value,
     steps,
-    valuesPerSample,
     largestSum: Math.max(0, ...steps.flatMap(({ gradients }) => gradients?.map(({ length }) => length) ?? [])),
   };
 }

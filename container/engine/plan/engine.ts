@@ -32,6 +32,8 @@ import { updater } from './update.ts';
 /** Values of all blocks together in one piece of an inference pass, so that they stay in the cache. */
 const pieceValues = 2 ** 20;
 const mostPieceSamples = 256;
+/** The same for a pass of several shards: 32 MiB. More go in several passes. */
+const mostPassValues = 8 * 2 ** 20;
 
 export class PlanEngine implements Engine {
   readonly name: string;
@@ -66,7 +68,7 @@ export class PlanEngine implements Engine {
     this.#program = compile(spec, shape, layout, bench, this.#parameters);
     this.#partial = bench.fixed(Math.log2(mostShards) * this.#program.largestSum);
     this.#targets = bench.perSample(this.#program.output.block.length);
-    this.#pieceSize = Math.min(mostPieceSamples, Math.max(1, Math.floor(pieceValues / this.#program.valuesPerSample)));
+    this.#pieceSize = Math.min(mostPieceSamples, Math.max(1, Math.floor(pieceValues / bench.valuesPerSample)));
     this.#update = updater(spec.optimizer, bench, layout, this.#parameters, this.#slots, this.#contribution);
     initialise(this.parameters, shape.tensors, spec.layers, spec.seed);
   }
@@ -101,6 +103,13 @@ export class PlanEngine implements Engine {
     const { kernels } = this.#bench;
     kernels.fill(result.offset, result.length, 0);
     const samples = parts.reduce((sum, { batch }) => sum + batch.size, 0);
+    if (count > 1 && samples * this.#bench.valuesPerSample > mostPassValues) {
+      this.contributions(parts.slice(0, count / 2), out);
+      const right = new Float32Array(out.length);
+      this.contributions(parts.slice(count / 2), right);
+      for (let i = 0; i < out.length; i += 1) out[i]! += right[i]!;
+      return;
+    }
     if (samples > 0) {
       this.#bench.makeRoom(samples);
       const shards = this.#load(parts);

@@ -82,6 +82,26 @@ describe.each(providers)('%s', (provider) => {
     );
   });
 
+  test('more samples than one pass takes are several passes, with the same bits', () => {
+    const net: Net = {
+      inputShape: [64, 64, 4],
+      layers: [conv(8, { activation: 'relu' }), norm, pool('maxPooling2d'), flatten, dense(2, 'softmax')],
+      loss: 'softmaxCrossEntropy',
+    };
+    const engine = compiled(net, provider);
+    const shards = shardsOf(net, 80, 8);
+    const found = contributionOf(engine);
+    engine.contributions(shards, found);
+    // A pass of all of them would need more than this.
+    expect(engine.memoryBytes).toBeLessThan(45 * 2 ** 20);
+    const tree = new TreeSum(8);
+    let wanted: Float32Array | undefined;
+    for (const [index, { batch, key }] of shards.entries()) {
+      wanted = tree.add({ level: 0, index }, contribution(engine, batch, key.step, key.shard));
+    }
+    expect(found).toEqual(wanted);
+  });
+
   test('a number of shards that fills no node of the tree is refused', () => {
     const engine = compiled(mlp, provider);
     for (const count of [0, 3, 2 * mostShards]) {
