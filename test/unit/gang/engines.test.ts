@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import type { Effect } from '../../../core/gang/effects.ts';
 import { Leader } from '../../../core/gang/leader.ts';
 import { Patience } from '../../../core/gang/patience.ts';
 import type { GangMember } from '../../../core/run.ts';
@@ -29,22 +30,26 @@ function leader(engine?: string): Leader {
 const hello = (member: GangMember) =>
   ({ type: 'hello', member, hasState: false, step: 0, generation: 0, lends: false }) as const;
 
+const recorded = (effects: readonly Effect[]) =>
+  effects.flatMap((effect) => (effect.type === 'record' ? [effect.event] : []));
+const sent = (effects: readonly Effect[]) =>
+  effects.flatMap((effect) => (effect.type === 'send' ? [effect.message.type] : []));
+
 test('a worker that computes with another engine than the leader is refused, and told so again (LD6)', () => {
   const one = leader('exact');
   const other = worker(1, 'portable');
   const effects = one.hello(hello(other));
-  expect(effects.map(({ type }) => type)).toEqual(['record', 'send']);
-  expect(effects[0]).toMatchObject({ event: 'member.refused', detail: { slot: 'worker/1' } });
-  expect(effects[1]).toMatchObject({ to: other, message: { type: 'fenced', generation: 4 } });
-  expect(one.hello(hello(other)).at(-1)).toMatchObject({ message: { type: 'fenced' } });
+  expect(recorded(effects)).toEqual(['member.refused']);
+  expect(sent(effects)).toEqual(['fenced']);
+  expect(sent(one.hello(hello(other)))).toEqual(['fenced']);
   expect(one.answerToDropped(other.taskId)).toHaveLength(1);
   // The run is not stuck: the next worker is taken.
-  expect(one.hello(hello(worker(2, 'exact')))[0]).toMatchObject({ event: 'member.joined' });
+  expect(recorded(one.hello(hello(worker(2, 'exact'))))).toContain('member.joined');
 });
 
 test('parameter servers have no engine, and are taken by any', () => {
   const server: GangMember = { ...worker(1), slot: 'parameter-server/1', role: 'parameter-server' };
   for (const engine of ['exact', 'portable', undefined]) {
-    expect(leader(engine).hello(hello(server))[0]).toMatchObject({ event: 'member.joined' });
+    expect(recorded(leader(engine).hello(hello(server)))).toContain('member.joined');
   }
 });
