@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createEngine, type Trainable } from '../../../container/engine/create.ts';
 import type { EnginePlan } from '../../../core/plan.ts';
 import { providers } from './plan-support.ts';
-import { dense } from './support.ts';
+import { conv, dense, flatten } from './support.ts';
 
 const plan = (wanted: EnginePlan['wanted']): Trainable => ({
   name: 'test',
@@ -43,6 +43,22 @@ test('a run that was begun with one engine keeps to it', async () => {
   expect((await createEngine(plan('auto'), { warn, begun: 'tensorflow/wasm' })).name).toMatch(/^tensorflow\//);
   if (fuses) expect((await createEngine(plan('auto'), { warn, begun: 'exact' })).name).toBe('exact');
   expect((await createEngine(plan('portable'), { warn, begun: 'exact' })).name).toBe('portable');
+});
+
+test('the TensorFlow.js backend that is wrong about windows with gaps refuses them', async () => {
+  const wide = conv(2, { kernelSize: [1, 1], strides: [2, 2], padding: 'valid' });
+  const layers = [wide, flatten, dense(2, 'softmax')];
+  const network = {
+    kind: 'layers',
+    inputShape: [4, 4, 1],
+    outputShape: [2],
+    layers,
+    parameters: 22,
+    stateParameters: 0,
+  } as const;
+  const making = createEngine({ ...plan('tensorflow'), network }, { backend: 'wasm', warn });
+  await expect(making).rejects.toThrow(/strides 2 x 2 are wider than the window.*accepted: engine: auto/);
+  expect((await createEngine({ ...plan('auto'), network }, { warn })).name).toMatch(/exact|portable/);
 });
 
 /** What each kind of wish gets in a process of its own, and what it says. */
