@@ -10,6 +10,7 @@
  *  CK5 Restore takes nothing on trust: each length and digest is checked, and what is damaged or missing makes it step
  *      back to the checkpoint before. A storage that does not answer is not damage: that is thrown, to be tried again.
  */
+import { webcrypto } from 'node:crypto';
 import { record } from '../cloud/journal.ts';
 import type { Cloud, Row } from '../cloud/ports.ts';
 import {
@@ -25,7 +26,7 @@ import {
 } from '../core/checkpoint.ts';
 import { CuttlefishError, describeFailure, type Failure, toFailure } from '../core/failure.ts';
 import type { RunPlan } from '../core/plan.ts';
-import { type CheckpointIndex, type CheckpointManifest, keys } from '../core/run.ts';
+import { type CheckpointIndex, type CheckpointManifest, type CheckpointPart, keys } from '../core/run.ts';
 import { deletePart, readPart, storePart } from './checkpoint-parts.ts';
 
 type World = Pick<Cloud, 'table' | 'objects' | 'clock' | 'ids' | 'log'>;
@@ -77,10 +78,10 @@ const readRetryMs = 200;
 export async function saveCheckpoint(cloud: World, plan: Plan, snapshot: Snapshot): Promise<Saved> {
   const startedMs = cloud.clock.monotonic();
   const { store } = plan.checkpoint;
-  const parts = [
-    describePart('parameters', bytesOf(snapshot.parameters), store),
-    describePart('optimizer', bytesOf(snapshot.slots), store),
-  ];
+  const parts = await Promise.all([
+    describe('parameters', bytesOf(snapshot.parameters), store),
+    describe('optimizer', bytesOf(snapshot.slots), store),
+  ]);
   const { step, epoch, generation, engine, epochSums, stopState, optimizerStep } = snapshot;
   const manifest: CheckpointManifest = {
     step,
@@ -107,6 +108,19 @@ export async function saveCheckpoint(cloud: World, plan: Plan, snapshot: Snapsho
     const what = `the checkpoint of step ${step}`;
     return { kind: 'failed', failure: { kind: 'StorageFailed', what, reason: describeFailure(failure) } };
   }
+}
+
+/** From this size on a digest takes so long that it is taken beside the event loop, where training goes on. */
+const longBytes = 256 * 1024;
+
+async function describe(
+  name: CheckpointPart['name'],
+  bytes: Uint8Array,
+  store: CheckpointManifest['store'],
+): Promise<PartContent> {
+  if (bytes.length < longBytes) return describePart(name, bytes, store);
+  const digest = await webcrypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>);
+  return describePart(name, bytes, store, Buffer.from(digest).toString('hex'));
 }
 
 type Committed = { readonly kind: 'saved'; readonly manifest: CheckpointManifest } | Exclude<Saved, { kind: 'saved' }>;
@@ -173,7 +187,7 @@ async function commitOnto(
 }
 
 async function storeParts(cloud: World, plan: Plan, parts: readonly PartContent[]): Promise<void> {
-  for (const content of parts) await storePart(cloud, plan.runId, plan.checkpoint.store, content);
+  await Promise.all(parts.map((content) => storePart(cloud, plan.runId, plan.checkpoint.store, content)));
 }
 
 /** What cannot be deleted now is still listed as unnamed, and the next save tries again. */

@@ -116,13 +116,16 @@ export class Replica {
     return samples === this.data.train.size && sameRoll(roll, this.everyone);
   }
 
-  /** parameters, then optimizer slots: a copy. */
-  snapshot(): Float32Array {
+  /** parameters, then optimizer slots: a copy, in `copy` when it is given. */
+  snapshot(copy: Float32Array = new Float32Array(this.stateLength)): Float32Array {
     const { parameters, slots } = this.engine;
-    const copy = new Float32Array(parameters.length + slots.length);
     copy.set(parameters);
     copy.set(slots, parameters.length);
     return copy;
+  }
+
+  get stateLength(): number {
+    return this.engine.parameters.length + this.engine.slots.length;
   }
 
   load(state: Float32Array, parameterLength: number, sums: EpochSums, lastSums: EpochSums): void {

@@ -28,6 +28,8 @@ export interface SaverParts {
 
 export class Saver {
   private readonly parts: SaverParts;
+  /** One for all saves: fresh memory of this size costs as much as the copying. */
+  private copy: Float32Array | undefined;
   private saving: Promise<void> | undefined;
   private savedStep = -1;
   /** Parts that the restore found damaged; the next save takes their checkpoints off the list. */
@@ -91,7 +93,8 @@ export class Saver {
     const { sums, lastSums, engine } = replica;
     const beginMs = cloud.clock.monotonic();
     this.begunAtMs = beginMs;
-    const state = replica.snapshot();
+    this.copy ??= new Float32Array(replica.stateLength);
+    const state = replica.snapshot(this.copy);
     const parameterLength = engine.parameters.length;
     const { stepsPerEpoch } = plan.training;
     try {

@@ -48,9 +48,10 @@ export function describePart(
   name: CheckpointPart['name'],
   bytes: Uint8Array,
   store: CheckpointManifest['store'],
+  digest = digestOf(bytes),
 ): PartContent {
   const chunks = store === 'table' ? chunkRanges(bytes.length).length : 0;
-  return { part: { name, digest: digestOf(bytes), bytes: bytes.length, chunks }, bytes };
+  return { part: { name, digest, bytes: bytes.length, chunks }, bytes };
 }
 
 export function sameContent(a: CheckpointManifest, b: CheckpointManifest): boolean {
