@@ -64,7 +64,9 @@ function because(what: string, event: EventRow): string {
     text(event, 'reason') ??
     text(event, 'message') ??
     (failure === undefined ? undefined : describeFailure(failure));
-  return why === undefined || why === '' ? what : `${what}: ${why}`;
+  // "worker/1 was lost: lost" says nothing more, "worker/1 was lost: worker/1 was lost (crashed): ..." says it twice.
+  if (why === undefined || why === '' || what.endsWith(` ${why}`)) return what;
+  return why.startsWith(what) ? why : `${what}: ${why}`;
 }
 
 function step(event: EventRow, preposition = ' at'): string {

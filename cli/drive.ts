@@ -38,7 +38,7 @@ export async function driveRun(host: Host, submission: Submission, output: Outpu
   const interruption = onInterrupt(output);
   try {
     await host.drive(next.execution, next.input);
-    const ended = await Promise.race([host.wait(next.execution), interruption.happened]);
+    const ended = await Promise.race([host.wait(next.execution), interruption.happened, host.gone]);
     if (ended === 'interrupted') {
       await host.close();
       await progress.stop();

@@ -10,11 +10,12 @@
  *  HO1 A run is driven by one process at a time, the one that holds its lock; the lock of a dead process is free.
  *  HO2 What a killed host left is ended before anything new is started.
  *  HO3 Closing ends the tasks of this process and leaves every run so that it can be continued.
+ *  HO4 A state folder that is removed under us ends the command: nothing could be remembered or waited for any more.
  */
 import { readFileSync } from 'node:fs';
 import { loadStateMachine } from '../cloud/embedded/asl/load.ts';
 import { lineLog } from '../cloud/embedded/log.ts';
-import { requireWritable } from '../cloud/embedded/state-folder.ts';
+import { isThere, requireWritable, type StateFolder } from '../cloud/embedded/state-folder.ts';
 import { createWorkflowHost, type ExecutionResult, type WorkflowHost } from '../cloud/embedded/workflow.ts';
 import { type EmbeddedWorld, openWorld } from '../cloud/embedded/world.ts';
 import type { Cloud, Log } from '../cloud/ports.ts';
@@ -35,10 +36,13 @@ export interface Host {
   drive(execution: string, input: ExecutionInput): Promise<'started' | 'resumed'>;
   /** Its end; status RUNNING when the host was closed first. */
   wait(execution: string): Promise<ExecutionResult>;
+  /** HO4. Rejects when the state folder is gone. */
+  readonly gone: Promise<never>;
   close(): Promise<void>;
 }
 
 const sweepMs = 60_000;
+const lookMs = 1000;
 
 export async function openHost(stateDir: string): Promise<Host> {
   const paths = packagePaths();
@@ -70,6 +74,7 @@ export async function openHost(stateDir: string): Promise<Host> {
   await world.runner.reapLeftovers();
   await world.bus.settled();
 
+  const { gone, forget } = watchFolder(world.state);
   const sweeping = setInterval(() => {
     functions.sweep({}, cloud).catch((error) => {
       world.log.write('error', 'workflow.broken', { what: 'the sweep', reason: String(error) });
@@ -105,9 +110,11 @@ export async function openHost(stateDir: string): Promise<Host> {
     },
 
     wait: (execution) => workflow.wait(execution),
+    gone,
 
     async close() {
       clearInterval(sweeping);
+      forget();
       // First the workflow, so that nothing answers the end of the tasks by launching others.
       await workflow.close();
       await world.runner.stopAll();
@@ -117,6 +124,20 @@ export async function openHost(stateDir: string): Promise<Host> {
       held.clear();
     },
   };
+}
+
+/** HO4. Missing at two looks: a file system of the network may lose sight of a file for a moment. */
+function watchFolder(state: StateFolder): { readonly gone: Promise<never>; forget(): void } {
+  let missed = 0;
+  let timer: NodeJS.Timeout | undefined;
+  const gone = new Promise<never>((_, reject) => {
+    timer = setInterval(() => {
+      missed = isThere(state) ? 0 : missed + 1;
+      if (missed === 2) reject(usageError(`the state folder ${state.root} is gone: was it removed or moved?`));
+    }, lookMs);
+  });
+  gone.catch(() => undefined);
+  return { gone, forget: () => clearInterval(timer) };
 }
 
 /** Into the control log, and with CUTTLEFISH_DEBUG=1 also to standard error. */

@@ -110,8 +110,10 @@ export async function serve(options: ServeOptions, output: Output): Promise<Exit
   try {
     if (options.once === true) {
       await inbox.settled();
-      while (followed.size > 0) await Promise.race([Promise.all(followed.values()), interruption.happened]);
-    } else await interruption.happened;
+      while (followed.size > 0) {
+        await Promise.race([Promise.all(followed.values()), interruption.happened, host.gone]);
+      }
+    } else await Promise.race([interruption.happened, host.gone]);
   } finally {
     interruption.forget();
     inbox.close();

@@ -133,7 +133,7 @@ export function publish(path: string, body: Uint8Array | string, options: Publis
   const sync = options.sync ?? false;
   const temp = join(options.temp, randomIds.hex(12));
   try {
-    writeWhole(temp, body, sync);
+    healing(temp, () => writeWhole(temp, body, sync));
     return settle(temp, path, options);
   } catch (error) {
     throw storageFailed(path, error);
@@ -149,7 +149,8 @@ export async function publishBeside(
   const temp = join(options.temp, randomIds.hex(12));
   const bytes = typeof body === 'string' ? Buffer.from(body) : body;
   try {
-    const file = await open(temp, 'wx', 0o644);
+    healing(temp, () => closeSync(openSync(temp, 'wx', 0o644)));
+    const file = await open(temp, 'r+');
     try {
       // Not writeFile, which looks up at the event loop for every half megabyte.
       for (let done = 0; done < bytes.byteLength; ) done += (await file.write(bytes, done)).bytesWritten;
@@ -177,6 +178,17 @@ function settle(temp: string, path: string, { absent = false, sync = false }: Pu
   if (absent) unlinkSync(temp);
   if (sync) syncFolder(dirname(path));
   return true;
+}
+
+/** Somebody may have tidied the folder of temporary files away: it holds nothing that is worth keeping. */
+function healing(temp: string, write: () => void): void {
+  try {
+    write();
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+    makeFolder(dirname(temp));
+    write();
+  }
 }
 
 /** A JSON file written by `publish`; undefined when there is none. */

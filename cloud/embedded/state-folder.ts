@@ -18,7 +18,7 @@
  *  S3  Of several processes that create one folder at the same time all succeed.
  *  S4  A folder that cannot be made or written is refused in words, before anything is started in it.
  */
-import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { CuttlefishError } from '../../core/failure.ts';
 import { capacityFile } from './capacity.ts';
@@ -69,6 +69,11 @@ export function requireWritable({ root, tmp }: StateFolder): void {
   }
 }
 
+/** False when somebody has removed it, or put another in its place. */
+export function isThere({ root }: StateFolder): boolean {
+  return existsSync(join(root, 'VERSION'));
+}
+
 function makeRoot(root: string): void {
   try {
     makeFolder(root);
@@ -92,7 +97,7 @@ function readVersion(path: string): unknown {
 
 /** S2. What a user may make before the first run, to drop a config in or to limit it, is no sign of another owner. */
 function refuseForeign(root: string): void {
-  const known: readonly string[] = [...folders, capacityFile];
+  const known: readonly string[] = [...folders, capacityFile, 'control.log'];
   const foreign = readdirSync(root).filter((name) => !known.includes(name) && name !== 'VERSION');
   if (foreign.length === 0) return;
   throw conflict(

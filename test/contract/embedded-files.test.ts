@@ -134,6 +134,14 @@ describe('the bucket', () => {
   });
 });
 
+it('the folder of temporary files may be tidied away', async () => {
+  const { objects, table, state } = await newWorld();
+  rmdirSync(state.tmp);
+  expect(await objects.put('a', 'x', 'always')).toMatchObject({ kind: 'stored' });
+  rmdirSync(state.tmp);
+  expect(await table.put('run', 'row', {}, { absent: true })).toEqual({ kind: 'stored', version: 1 });
+});
+
 describe('data on this machine', () => {
   it('is read from relative, absolute and file:// paths and through links', async () => {
     const folder = newFolder();

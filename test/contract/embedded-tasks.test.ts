@@ -96,6 +96,7 @@ describe('an embedded task', () => {
     const taskId = await launchOne(world);
     await untilPrinted(world, taskId, 'to standard error');
     rmSync(world.state.tmp, { recursive: true });
+    writeFileSync(world.state.tmp, '');
     await world.tasks.stop(taskId, 'cuttlefish: the run has ended');
     await vi.waitFor(() => expect(stoppedOf(events, taskId)).toBeDefined(), soon);
     expect(stoppedOf(events, taskId)).toMatchObject({ stoppedReason: 'cuttlefish: the run has ended' });

@@ -169,6 +169,17 @@ describe('describeEvent()', () => {
     const decided = event(0, 'run.decided', { action: 'launch', why: 'worker/1 was lost' });
     expect(describeEvent(decided)).toBe('decided to launch: worker/1 was lost');
   });
+  test('says nothing twice, and a failure in words', () => {
+    const why = 'worker/1 was lost (crashed): exit code 137';
+    expect(describeEvent(event(0, 'task.lost', { slot: 'worker/1', why }))).toBe(why);
+    expect(describeEvent(event(0, 'member.lost', { slot: 'worker/1', why: 'lost' }))).toBe('worker/1 was lost');
+    const failure = { kind: 'StorageFailed', what: 'x', reason: 'no space is left on the disk (ENOSPC)' };
+    expect(describeEvent(event(0, 'checkpoint.failed', { failure }))).toMatch(
+      /not be saved: could not store x: no space/,
+    );
+    const chaos = event(0, 'chaos.injected', { by: 'worker/0', action: 'kill', step: 15 });
+    expect(describeEvent(chaos)).toBe('chaos: kill worker/0 at step 15');
+  });
 });
 
 describe('format', () => {
