@@ -4,7 +4,7 @@
  *
  * Invariants
  *  N1  Every problem of a config is told at once, before anything is started (P7).
- *  N2  The text that comes out means the same from every working folder: a relative `data.path` is made absolute, so that
+ *  N2  The text that comes out means the same from every working folder: relative paths in it are made absolute, so that
  *      `resume` finds the data from anywhere.
  */
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
@@ -51,12 +51,26 @@ export function readConfigText(path: string): string {
 export function readConfig(path: string, options: OverrideOptions, launch: 'local' | undefined): ReadConfig {
   const written = applyOverrides(readConfigText(path), overridesOf(options, launch));
   const first = check(written, path);
-  const data = first.data;
-  if (!('path' in data) || isAbsolute(data.path) || /^[a-z][a-z0-9+.-]*:\/\//i.test(data.path)) {
-    return { text: written, config: first, source: path };
-  }
-  const text = applyOverrides(written, { dataPath: resolve(data.path) });
-  return { text, config: check(text, path), source: path };
+  const text = applyOverrides(written, absolutePaths(first));
+  return { text, config: text === written ? first : check(text, path), source: path };
+}
+
+/** N2. */
+function absolutePaths({ data, network }: Config): Overrides {
+  const dataPath = 'path' in data ? absolute(data.path) : undefined;
+  const testPath = 'testPath' in data ? absolute(data.testPath) : undefined;
+  const model = absolute(network.model);
+  return {
+    ...(dataPath === undefined ? {} : { dataPath }),
+    ...(testPath === undefined ? {} : { testPath }),
+    ...(model === undefined ? {} : { model }),
+  };
+}
+
+/** Undefined when it is absolute already, or a URI. */
+function absolute(path: string | undefined): string | undefined {
+  const isRelative = path !== undefined && !isAbsolute(path) && !/^[a-z][a-z0-9+.-]*:\/\//i.test(path);
+  return isRelative ? resolve(path) : undefined;
 }
 
 function check(text: string, source: string): Config {

@@ -7,7 +7,7 @@
  *  IN2 A file that did not change is told once, however often it is looked at; written anew, it is told again.
  *  IN3 One file is told after the other, in the order of their names.
  */
-import { type FSWatcher, readdirSync, statSync, watch } from 'node:fs';
+import { type Dirent, type FSWatcher, readdirSync, statSync, watch } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 
 export interface Inbox {
@@ -91,11 +91,21 @@ export function watchFolder(folder: string, tell: (name: string) => Promise<void
 function filesUnder(folder: string): string[] {
   try {
     return readdirSync(folder, { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile() && /^[^.].*\.ya?ml$/i.test(entry.name))
+      .filter((entry) => /^[^.].*\.ya?ml$/i.test(entry.name) && isFile(entry))
       .map((entry) => relative(folder, join(entry.parentPath, entry.name)).split(sep).join('/'))
       .sort();
   } catch {
     return [];
+  }
+}
+
+/** Also a link to one; not a folder, nor what may never end: a device, a pipe. */
+function isFile(entry: Dirent): boolean {
+  if (!entry.isSymbolicLink()) return entry.isFile();
+  try {
+    return statSync(join(entry.parentPath, entry.name)).isFile();
+  } catch {
+    return false;
   }
 }
 

@@ -14,6 +14,7 @@ export interface ObjectCreated {
   readonly bucket: string;
   readonly key: string;
   readonly version?: string;
+  readonly bytes?: number;
 }
 
 export interface TaskChange {
@@ -41,7 +42,11 @@ const objectCreated = z.object({
   'detail-type': z.literal('Object Created'),
   detail: z.object({
     bucket: z.object({ name: z.string().min(1) }),
-    object: z.object({ key: z.string().min(1), 'version-id': z.string().optional() }),
+    object: z.object({
+      key: z.string().min(1),
+      'version-id': z.string().optional(),
+      size: z.number().optional(),
+    }),
   }),
 });
 
@@ -79,8 +84,13 @@ export function readObjectCreated(event: unknown): ObjectCreated | undefined {
   const parsed = objectCreated.safeParse(event);
   if (!parsed.success) return undefined;
   const { bucket, object } = parsed.data.detail;
-  const version = object['version-id'];
-  return { bucket: bucket.name, key: object.key, ...(version === undefined ? {} : { version }) };
+  const { key, 'version-id': version, size: bytes } = object;
+  return {
+    bucket: bucket.name,
+    key,
+    ...(version === undefined ? {} : { version }),
+    ...(bytes === undefined ? {} : { bytes }),
+  };
 }
 
 export function readTaskChange(event: unknown): TaskChange | undefined {

@@ -7,11 +7,13 @@
  *  ST2 The version that the event names is read, not the newest one.
  *  ST3 What is wrong starts nothing and costs nothing (P7); a late event of a version that was replaced since does not
  *      write over the answer to the newer one.
+ *  ST4 What is too large to be a config is refused by its size, unread.
  */
 import { record } from '../cloud/journal.ts';
 import type { Cloud } from '../cloud/ports.ts';
 import { parseConfig } from '../core/config/parse.ts';
 import { executionName, runIdFor } from '../core/config/run-id.ts';
+import { maxConfigBytes, tooLarge } from '../core/config/scan.ts';
 import { readObjectCreated } from '../core/platform-events.ts';
 import type { ExecutionInput } from '../core/workflow.ts';
 import { clearErrors, isConfigKey, uriOf, writeErrors } from './config-source.ts';
@@ -23,7 +25,12 @@ export type StartOutput =
 export async function start(event: unknown, cloud: Cloud): Promise<StartOutput> {
   const created = readObjectCreated(event);
   if (created === undefined || !isConfigKey(created.key)) return { kind: 'ignored' };
-  const { bucket, key, version } = created;
+  const { bucket, key, version, bytes = 0 } = created;
+  if (bytes > maxConfigBytes) {
+    await writeErrors(cloud, key, { kind: 'ConfigInvalid', source: key, issues: [tooLarge(bytes)] });
+    cloud.log.write('warn', 'run.rejected', { key, issues: 1 });
+    return { kind: 'rejected' };
+  }
   const stored = await (version === undefined ? cloud.objects.get(key) : cloud.objects.getVersion(key, version));
   if (stored === undefined) return { kind: 'ignored' };
   const newest = (await cloud.objects.get(key))?.version === stored.version;

@@ -5,8 +5,9 @@
 import { isAbsolute, join } from 'node:path';
 import { createDatasets } from '../../cloud/embedded/datasets.ts';
 import type { Datasets } from '../../cloud/ports.ts';
-import { applyOverrides } from '../../core/config/overrides.ts';
+import { applyOverrides, type Overrides } from '../../core/config/overrides.ts';
 import { runIdFor } from '../../core/config/run-id.ts';
+import type { Config } from '../../core/config/schema.ts';
 import { describePlan } from '../../core/describe-plan.ts';
 import type { RunPlan } from '../../core/plan.ts';
 import { preparePlan } from '../../functions/plan.ts';
@@ -23,8 +24,8 @@ export async function plan(path: string, options: PlanOptions, output: Output): 
   const datasets = createDatasets({ bucketFolder: join(absoluteStateDir(options.state), 'bucket') });
   const runId = runIdFor(config.name, text);
   const local = config.cluster.launch === 'local';
-  const folder = 'path' in config.data && isAbsolute(config.data.path) ? config.data.path : undefined;
-  const asOnAws = !local && folder !== undefined ? applyOverrides(text, { dataPath: `${standIn}${folder}` }) : text;
+  const moved = local ? {} : standIns(config);
+  const asOnAws = applyOverrides(text, moved);
 
   const prepared = await preparePlan(asOnAws, source, runId, {
     kind: local ? 'embedded' : 'aws',
@@ -33,10 +34,21 @@ export async function plan(path: string, options: PlanOptions, output: Output): 
   const planned = withoutStandIn(prepared.plan);
   output.document(planned);
   output.print(describePlan(planned));
-  if (!local && folder !== undefined) {
+  if (Object.keys(moved).length > 0) {
     output.note('\nThe data was looked at on this machine; on AWS data.path has to be an s3:// prefix.');
   }
   return exitCodes.done;
+}
+
+/** What lies on this machine, as if it lay in a bucket. */
+function standIns({ data }: Config): Overrides {
+  const path = 'path' in data && isAbsolute(data.path) ? data.path : undefined;
+  const testPath =
+    'testPath' in data && data.testPath !== undefined && isAbsolute(data.testPath) ? data.testPath : undefined;
+  return {
+    ...(path === undefined ? {} : { dataPath: `${standIn}${path}` }),
+    ...(testPath === undefined ? {} : { testPath: `${standIn}${testPath}` }),
+  };
 }
 
 const strip = (uri: string) => (uri.startsWith(standIn) ? uri.slice(standIn.length) : uri);
@@ -49,5 +61,8 @@ function withStandIn(datasets: Datasets): Datasets {
 }
 
 function withoutStandIn(plan: RunPlan): RunPlan {
-  return 'path' in plan.data ? { ...plan, data: { ...plan.data, path: strip(plan.data.path) } } : plan;
+  const { data } = plan;
+  if (!('path' in data)) return plan;
+  const testPath = 'testPath' in data && data.testPath !== undefined ? { testPath: strip(data.testPath) } : {};
+  return { ...plan, data: { ...data, path: strip(data.path), ...testPath } };
 }

@@ -8,10 +8,13 @@
  *  SV2 The event names the version of the content, so the same bytes, dropped any number of times, start nothing new.
  *  SV3 What was unfinished when an earlier serve ended is continued, but for runs that another process drives.
  */
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
+import { embeddedBucket } from '../../cloud/embedded/datasets.ts';
 import { makeFolder } from '../../cloud/embedded/files.ts';
 import type { Cloud } from '../../cloud/ports.ts';
 import { executionName } from '../../core/config/run-id.ts';
+import { maxConfigBytes } from '../../core/config/scan.ts';
 import { describeFailure, type Failure, toFailure } from '../../core/failure.ts';
 import { clusterPartition, clusterPrefixes, keys, type OpenRow, objectKeys, type RunRow } from '../../core/run.ts';
 import { functions } from '../../functions/registry.ts';
@@ -54,13 +57,21 @@ export async function serve(options: ServeOptions, output: Output): Promise<Exit
     );
   }
 
-  async function dropped(key: string): Promise<void> {
+  /** As the event tells it. The version of what is too large to be a config is of no use to anybody. */
+  async function describeObject(key: string) {
+    const { size } = statSync(host.cloud.objects.locate(key));
+    if (size > maxConfigBytes) return { key, size };
     const stored = await host.cloud.objects.get(key);
-    if (stored === undefined) return;
+    return stored === undefined ? undefined : { key, size: stored.body.length, 'version-id': stored.version };
+  }
+
+  async function dropped(key: string): Promise<void> {
+    const object = await describeObject(key);
+    if (object === undefined) return;
     const event = {
       source: 'aws.s3',
       'detail-type': 'Object Created',
-      detail: { bucket: { name: 'cuttlefish-local' }, object: { key, 'version-id': stored.version } },
+      detail: { bucket: { name: embeddedBucket }, object },
     };
     const answer = (await functions.start(event, host.cloud)) as StartOutput;
     switch (answer.kind) {

@@ -7,6 +7,9 @@ import { scan } from './scan.ts';
 
 export interface Overrides {
   readonly dataPath?: string;
+  /** Of a csv. */
+  readonly testPath?: string;
+  readonly model?: string;
   readonly workers?: { readonly min: number; readonly max: number };
   readonly epochs?: number;
   /** Added to the list that is there. */
@@ -17,8 +20,10 @@ export interface Overrides {
 
 export function applyOverrides(text: string, overrides: Overrides): string {
   const changes: (readonly [readonly string[], unknown])[] = [];
-  const { dataPath, workers, epochs, chaos, parameterServers, launch } = overrides;
+  const { dataPath, testPath, model, workers, epochs, chaos, parameterServers, launch } = overrides;
   if (dataPath !== undefined) changes.push([['data', 'path'], dataPath]);
+  if (testPath !== undefined) changes.push([['data', 'testPath'], testPath]);
+  if (model !== undefined) changes.push([['network', 'model'], model]);
   if (workers !== undefined) changes.push([['cluster', 'workers'], { min: workers.min, max: workers.max }]);
   if (epochs !== undefined) changes.push([['training', 'epochs'], epochs]);
   if (parameterServers !== undefined) changes.push([['cluster', 'parameterServers'], parameterServers]);

@@ -80,12 +80,16 @@ function sizeProblem(text: string): Issue | undefined {
   // Every character takes a byte at least: a 10 MB text is refused before anything looks at it.
   const bytes = text.length > maxConfigBytes ? text.length : new TextEncoder().encode(text).length;
   if (bytes <= maxConfigBytes) return undefined;
-  const atLeast = text.length > maxConfigBytes ? 'at least ' : '';
+  return tooLarge(bytes, text.length > maxConfigBytes ? 'at least ' : '');
+}
+
+/** Also for a file whose size is known, and that nobody need read. */
+export function tooLarge(bytes: number, about = ''): Issue {
   return {
     path: '',
     line: 0,
     column: 0,
-    message: `the config is ${atLeast}${Math.ceil(bytes / 1024)} KiB`,
+    message: `the config is ${about}${Math.ceil(bytes / 1024)} KiB`,
     accepted: `at most ${maxConfigBytes / 1024} KiB`,
   };
 }

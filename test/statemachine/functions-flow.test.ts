@@ -269,6 +269,13 @@ test('a broken file in the bucket gets an errors file, a good one takes it away'
   expect((await h.workflow.wait(started.runId)).status).toBe('SUCCEEDED');
 });
 
+test('what is too large to be a config is refused by its size, unread', async () => {
+  const h = harnessWith();
+  const event = objectCreated('configs/film.yaml', 'v1', 5_000_000_000);
+  expect(await functions.start(event, h.cloud)).toEqual({ kind: 'rejected' });
+  expect(await text(h, 'configs/film.yaml.errors.txt')).toMatch(/4882813 KiB; accepted: at most 64 KiB/);
+});
+
 test('what is no config in the bucket is left alone', async () => {
   const h = harnessWith();
   for (const key of ['runs/x/config.yaml', 'configs/a.yaml.errors.txt', 'configs/readme.md', 'other.yaml']) {

@@ -289,14 +289,14 @@ export function taskEvent(
   };
 }
 
-export function objectCreated(key: string, version: string): unknown {
+export function objectCreated(key: string, version: string, size = 100): unknown {
   return {
     source: 'aws.s3',
     'detail-type': 'Object Created',
     detail: {
       version: '0',
       bucket: { name: 'bucket' },
-      object: { key, size: 100, etag: 'x', 'version-id': version, sequencer: '01' },
+      object: { key, size, etag: 'x', 'version-id': version, sequencer: '01' },
       'request-id': 'a field that nobody knows',
       reason: 'PutObject',
     },

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -61,6 +61,18 @@ describe('config files', () => {
       writeFileSync(path, config(`{source: mnist, path: '${given}'}`));
       expect(readConfig(path, none, undefined).config.data).toMatchObject({ path: given });
     }
+  });
+
+  test('N2 so do the test file of a csv, also with --data, and a model', () => {
+    const path = join(folder, 'a.yaml');
+    const csv = config('{source: csv, path: a.csv, testPath: some/b.csv}');
+    writeFileSync(path, csv);
+    const testPath = join(process.cwd(), 'some/b.csv');
+    expect(readConfig(path, none, 'local').config.data).toMatchObject({ path: join(process.cwd(), 'a.csv'), testPath });
+    const given = readConfig(path, { ...none, data: '/abs/c.csv' }, 'local').config.data;
+    expect(given).toMatchObject({ path: '/abs/c.csv', testPath });
+    writeFileSync(path, `version: 1\nname: a\ndata: {source: digits}\nnetwork: {model: some/model.json}\n`);
+    expect(readConfig(path, none, 'local').config.network).toEqual({ model: join(process.cwd(), 'some/model.json') });
   });
 
   test('the same file with the same options is the same text, other options another', () => {
@@ -249,17 +261,23 @@ describe('watchFolder()', () => {
     writeFileSync(join(folder, 'a.yml'), '1');
     writeFileSync(join(folder, 'a.yml.errors.txt'), 'not a config');
     writeFileSync(join(folder, '.c.yaml.swp'), 'not a config');
+    // A link to a file is as good as the file; what may never end is not read.
+    writeFileSync(join(folder, 'elsewhere'), '1');
+    symlinkSync(join(folder, 'elsewhere'), join(folder, 'link.yaml'));
+    symlinkSync('/dev/zero', join(folder, 'zero.yaml'));
+    symlinkSync(join(folder, 'nowhere'), join(folder, 'broken.yaml'));
+    mkdirSync(join(folder, 'folder.yaml'));
     mkdirSync(join(folder, 'team'));
     writeFileSync(join(folder, 'team', 'd.yaml'), '1');
     await inbox.settled();
     await wait(700);
-    expect(told).toEqual(['a.yml', 'b.yaml', 'team/d.yaml']);
+    expect(told).toEqual(['a.yml', 'b.yaml', 'link.yaml', 'team/d.yaml']);
     writeFileSync(join(folder, 'b.yaml'), '22');
     await wait(1200);
-    expect(told.slice(3)).toEqual(['b.yaml']);
+    expect(told.slice(4)).toEqual(['b.yaml']);
     inbox.close();
     writeFileSync(join(folder, 'e.yaml'), '1');
     await wait(700);
-    expect(told).toHaveLength(4);
+    expect(told).toHaveLength(5);
   });
 });
