@@ -28,6 +28,7 @@ export interface ProgressView {
 export interface Screen {
   readonly isTTY: boolean;
   readonly columns: number;
+  readonly rows: number;
   write(text: string): void;
 }
 
@@ -82,7 +83,7 @@ export async function showProgress(
     const next = await observe(cloud, runId, view).catch(() => undefined);
     if (!next) return;
     if (screen.isTTY) {
-      const block = renderBlock(next, screen.columns - 1);
+      const block = renderBlock(next, screen.columns - 1, screen.rows);
       screen.write(`${eraseLines(drawn)}${block.join('\n')}\n`);
       drawn = block.length;
     } else {
@@ -113,6 +114,9 @@ export function standardError(): Screen {
     isTTY: process.stderr.isTTY === true && process.env.TERM !== 'dumb',
     get columns() {
       return process.stderr.columns ?? 100;
+    },
+    get rows() {
+      return process.stderr.rows ?? 24;
     },
     write(text) {
       if (!process.stderr.destroyed && process.stderr.writable) process.stderr.write(text);

@@ -4,7 +4,8 @@
  *
  * Invariants
  *  V1  The same rows, plan, width and instant give the same text.
- *  V2  No line is longer than the width it was made for.
+ *  V2  No line is longer than the width it was made for, and a block no higher than the screen: what has scrolled away
+ *      cannot be redrawn.
  *  V3  Plain lines are told once: `plainLines(before, now)` holds what `now` adds to `before`.
  */
 import type { RunPlan } from '../core/plan.ts';
@@ -40,7 +41,7 @@ export function etaMs(view: RunView): number | undefined {
 const barWidth = 24;
 
 /** The live block: status, bar, numbers, one line a task, the last events. */
-export function renderBlock(view: RunView, columns: number, lastEvents = 5): string[] {
+export function renderBlock(view: RunView, columns: number, rows = 1000, lastEvents = 5): string[] {
   const { plan, progress, run } = view;
   const last = view.epochs.at(-1);
   const lines = [
@@ -73,13 +74,20 @@ export function renderBlock(view: RunView, columns: number, lastEvents = 5): str
       ]),
     );
   }
-  lines.push(...taskLines(view).map((line) => `  ${line}`));
+  // One row is left for the cursor.
+  const room = Math.max(1, rows - 1 - lines.length - lastEvents);
+  lines.push(...firstOf(taskLines(view), room).map((text) => `  ${text}`));
   lines.push(
     ...eventLines(view)
       .slice(-lastEvents)
       .map((text) => `  ${text}`),
   );
   return lines.map((text) => clip(text, columns));
+}
+
+function firstOf(lines: readonly string[], room: number): readonly string[] {
+  if (lines.length <= room) return lines;
+  return [...lines.slice(0, room - 1), `and ${lines.length - room + 1} more tasks: "cuttlefish status" shows them`];
 }
 
 /** The events that people see, with their time. */

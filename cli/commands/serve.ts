@@ -140,6 +140,7 @@ function linesOf(runId: string, output: Output): Screen {
   return {
     isTTY: false,
     columns: 0,
+    rows: 0,
     write: (text) => {
       for (const line of text.split('\n')) if (line !== '') output.note(`${runId}  ${line}`);
     },

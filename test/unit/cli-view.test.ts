@@ -121,9 +121,18 @@ describe('renderBlock()', () => {
     }
   });
 
+  test('V2 a block is lower than the screen, however many tasks and events there are', () => {
+    const tasks = Array.from({ length: 64 }, (_, i) => task(`t${i}`, `worker/${i}`));
+    const events = Array.from({ length: 9 }, (_, i) => event(i * 100, 'checkpoint.saved', { step: i }));
+    const lines = renderBlock({ ...full, tasks, events }, 120, 24);
+    expect(lines).toHaveLength(23);
+    expect(lines.at(-6)).toContain('and 50 more tasks');
+    expect(renderBlock({ ...full, tasks, events }, 120, 5).length).toBeLessThan(12);
+  });
+
   test('keeps only the newest events', () => {
     const events = Array.from({ length: 9 }, (_, i) => event(i * 100, 'checkpoint.saved', { step: i }));
-    const text = renderBlock({ ...full, events }, 120, 3).join('\n');
+    const text = renderBlock({ ...full, events }, 120, 100, 3).join('\n');
     expect(text).toContain('step 8');
     expect(text).not.toContain('at step 5');
   });
