@@ -18,6 +18,8 @@ interface Start {
 }
 
 async function main(): Promise<number> {
+  // The log lies on a disk that may be full: what cannot be logged is no reason to stop training.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   const { runId, role } = pointer();
   const interrupts: (() => void)[] = [];
   process.on('SIGTERM', () => {
