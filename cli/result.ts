@@ -21,6 +21,9 @@ export function summarise(result: RunResult): string {
   facts.push(['epochs', `${result.epochs} (${formatCount(result.steps)} steps)`]);
   facts.push(['time', `${formatSpan(result.durationMs)} (goodput ${Math.round(result.goodput * 100)}%)`]);
   facts.push(['recoveries', recoveries(result)]);
+  if (result.dataExactlyOnce !== undefined) {
+    facts.push(['data', result.dataExactlyOnce ? 'each sample once an epoch' : 'not proved to be used once an epoch']);
+  }
   if (result.weightsDigest !== undefined) facts.push(['weights', result.weightsDigest]);
   if (result.engine !== undefined) facts.push(['engine', result.engine]);
   for (const name of ['model', 'report', 'metrics', 'events', 'plan', 'result'] as const) {

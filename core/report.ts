@@ -59,7 +59,10 @@ export function composeResult(status: RunResult['status'], rows: RunRows, failur
     recoveries: recoveriesOf(rows),
     lostSteps: outcome?.lostSteps ?? progress?.lostSteps ?? 0,
     generations: outcome?.generations ?? gang?.generation ?? 0,
-    ...(epochs.length === 0 ? {} : { dataExactlyOnce: isEveryEpochWhole(epochs, outcome?.epochs ?? 0) }),
+    // No epoch says anything of it where nothing is promised: asynchronous mode, and before the first.
+    ...(epochs.every((row) => row.dataExactlyOnce === undefined)
+      ? {}
+      : { dataExactlyOnce: isEveryEpochWhole(epochs, outcome?.epochs ?? 0) }),
     goodput: goodput(rows),
     durationMs: Math.max(0, endedAtMs - (run.startedAtMs ?? run.submittedAtMs)),
     ...(outcome === undefined ? {} : { engine: outcome.engine }),

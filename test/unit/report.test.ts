@@ -91,8 +91,6 @@ describe('composeResult', () => {
       recoveries: 1,
       lostSteps: 4,
       generations: 2,
-      // One of its three epochs has no row.
-      dataExactlyOnce: false,
       goodput: 0.8,
       durationMs: 8000,
       engine: 'tensorflow/cpu',
@@ -145,6 +143,7 @@ describe('composeResult', () => {
     expect(said([whole(1), { ...whole(2), dataExactlyOnce: false }, whole(3)])).toBe(false);
     expect(said([whole(1), whole(3), whole(4)])).toBe(false);
     expect(said([])).toBeUndefined();
+    expect(said([epoch(1), epoch(2), epoch(3)])).toBeUndefined();
   });
 
   test('of a run that was cancelled tells what there is, and why', () => {
