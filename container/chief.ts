@@ -220,10 +220,12 @@ export class Chief {
     this.writing = true;
     try {
       await this.inherit();
+      const { gang } = member;
+      if (gang === undefined) return;
       this.heard(this.self.taskId, step, this.meter.report());
       this.last = progressRow({
         plan: this.plan,
-        gang: member.gang,
+        gang,
         step,
         sums: this.replica.sums,
         lastSums: this.replica.lastSums,

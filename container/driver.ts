@@ -38,7 +38,10 @@ export interface DriverParts {
   readonly leadership: Leadership;
   readonly chaos: Chaos;
   readonly meter: Meter;
-  /** Calls back again and again until it is told to stop; given by the composition root. */
+  /**
+   * Calls back again and again until it is told to stop, each time after what has come in meanwhile was taken: who was
+   * busy or stopped must listen before it judges who is silent. Given by the composition root.
+   */
   readonly every: (ms: number, work: () => void) => () => void;
   /** Workers only. */
   readonly replica?: Replica;

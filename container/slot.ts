@@ -30,16 +30,20 @@ export async function takeSlot(
     if (slot !== undefined) {
       const { taskId, role, host, port } = newcomer;
       await updateRow<TaskRow>(cloud, newcomer.runId, keys.task(taskId), (row) =>
-        row === undefined ? undefined : { ...row, slot },
+        row === undefined ? undefined : { ...row, slot: slot.name },
       );
-      return { taskId, slot, role, host, port };
+      return { taskId, slot: slot.name, role, host, port, turn: slot.turn };
     }
     if (cloud.clock.monotonic() > until) return undefined;
     await cloud.clock.sleep(100);
   }
 }
 
-async function tryOnce(cloud: World, newcomer: Newcomer, max: number): Promise<string | undefined> {
+async function tryOnce(
+  cloud: World,
+  newcomer: Newcomer,
+  max: number,
+): Promise<{ readonly name: string; readonly turn: number } | undefined> {
   const { runId, role, taskId, host, port } = newcomer;
   const rows = await cloud.table.query<MemberRow>(runId, `${prefixes.member}${role}/`);
   const bySlot = new Map(rows.map((row) => [row.value.slot, row]));
@@ -49,7 +53,8 @@ async function tryOnce(cloud: World, newcomer: Newcomer, max: number): Promise<s
     if (row !== undefined && !(await isFree(cloud, runId, row))) continue;
     const mine: MemberRow = { slot, role, taskId, host, port, state: 'up', joinedAtMs: cloud.clock.now() };
     const when = row === undefined ? ({ absent: true } as const) : { version: row.version };
-    if ((await cloud.table.put(runId, keys.member(slot), mine, when)).kind === 'stored') return slot;
+    const stored = await cloud.table.put(runId, keys.member(slot), mine, when);
+    if (stored.kind === 'stored') return { name: slot, turn: stored.version };
   }
   return undefined;
 }

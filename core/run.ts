@@ -217,6 +217,8 @@ export interface GangMember {
   readonly port: number;
   /** What computes there; absent for parameter servers, which only add. */
   readonly engine?: string;
+  /** Version of the slot's row when it was taken: of two tasks in one slot the greater has it. */
+  readonly turn?: number;
 }
 
 /** The membership that is in force. Workers are in rank order, then the parameter servers in partition order. */
@@ -390,7 +392,7 @@ export interface RunResult {
   readonly recoveries: number;
   readonly lostSteps: number;
   readonly generations: number;
-  /** By the roll call of every epoch, each training sample is in the weights exactly once an epoch; absent before the first. */
+  /** By the roll call of every epoch, each training sample is in the weights exactly once an epoch; absent where that is not promised. */
   readonly dataExactlyOnce?: boolean;
   /** Useful step time over elapsed time since the first step, 0 to 1. */
   readonly goodput: number;

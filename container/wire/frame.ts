@@ -214,6 +214,7 @@ function floats(body: Uint8Array, from: number): Float32Array {
 const jsonTypes: ReadonlySet<string> = new Set([
   'lead',
   'hello',
+  'welcome',
   'prepare',
   'prepared',
   'begin',

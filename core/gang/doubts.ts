@@ -1,11 +1,14 @@
 /**
- * Members that cannot hear each other while both reach the leader. Which of the two is at fault nobody can tell; the one
- * that more of the others complain about is, and of two that are level the one that came later.
+ * Members that cannot hear each other while both reach the leader. Which of the two is at fault nobody can tell for sure:
+ * it is the one that is in more complaints, then the one that the leader has not heard of late either, then the one that
+ * is complained about more, then the one that came later. Time is counted in the leader's own beats: while it sends none
+ * it has no right to be heard.
  *
  * Invariants
  *  DB1 Nobody is given up on one complaint about silence: it must be repeated, for it may have been answered meanwhile. A
  *      broken connection need not be: what was in it is lost, and the step would never end.
  *  DB2 One broken connection costs one member, though both ends complain.
+ *  DB3 Who does not hear the leader cannot be led, whatever the leader hears of him: he goes.
  */
 import type { TaskId } from '../run.ts';
 
@@ -13,22 +16,33 @@ interface Doubt {
   readonly by: TaskId;
   readonly about: TaskId;
   readonly broken: boolean;
-  readonly sinceMs: number;
-  untilMs: number;
+  readonly since: number;
+  until: number;
 }
 
-export class Doubts {
-  private readonly beatMs: number;
-  private doubts: Doubt[] = [];
+/** Beats for which a complaint must be true; about the leader longer, for its beats must get there and be answered. */
+const patienceBeats = { member: 1, leader: 2 };
+/** Not repeated for so long, it is over. */
+const forgottenBeats = 3;
 
-  constructor(beatMs: number) {
-    this.beatMs = beatMs;
+export class Doubts {
+  private readonly leader: TaskId;
+  private doubts: Doubt[] = [];
+  private beats = 0;
+
+  constructor(leader: TaskId) {
+    this.leader = leader;
   }
 
-  add(by: TaskId, about: TaskId, broken: boolean, nowMs: number): void {
+  /** The leader has told everybody that it lives. */
+  beat(): void {
+    this.beats += 1;
+  }
+
+  add(by: TaskId, about: TaskId, broken: boolean): void {
     const before = this.doubts.find((doubt) => doubt.by === by && doubt.about === about && doubt.broken === broken);
-    if (before === undefined) this.doubts.push({ by, about, broken, sinceMs: nowMs, untilMs: nowMs });
-    else before.untilMs = nowMs;
+    if (before === undefined) this.doubts.push({ by, about, broken, since: this.beats, until: this.beats });
+    else before.until = this.beats;
   }
 
   forget(member: TaskId): void {
@@ -41,13 +55,25 @@ export class Doubts {
   }
 
   /** Whom to give up, when the time has come; `order` are all members, first come first. */
-  verdict(order: readonly TaskId[], nowMs: number): TaskId | undefined {
-    this.doubts = this.doubts.filter((doubt) => doubt.broken || nowMs - doubt.untilMs <= 3 * this.beatMs);
-    const due = this.doubts.some(({ broken, sinceMs, untilMs }) => (broken ? nowMs : untilMs) - sinceMs >= this.beatMs);
-    if (!due) return undefined;
-    const complaints = (member: TaskId): number =>
-      new Set(this.doubts.flatMap(({ by, about }) => (about === member ? [by] : by === member ? [about] : []))).size;
-    const most = Math.max(...order.map(complaints));
-    return order.filter((member) => complaints(member) === most).at(-1);
+  verdict(order: readonly TaskId[], isQuiet: (member: TaskId) => boolean): TaskId | undefined {
+    this.doubts = this.doubts.filter(({ broken, until }) => broken || this.beats - until <= forgottenBeats);
+    const due = this.doubts.filter(({ about, broken, since, until }) => {
+      const patience = about === this.leader ? patienceBeats.leader : patienceBeats.member;
+      return (broken ? this.beats : until) - since >= patience;
+    });
+    const deaf = due.find(({ about }) => about === this.leader);
+    if (deaf !== undefined || due.length === 0) return deaf?.by;
+    const counts = order.map((member, place) => {
+      const others = this.doubts.flatMap(({ by, about }) => (about === member ? [by] : by === member ? [about] : []));
+      const about = this.doubts.filter((doubt) => doubt.about === member).length;
+      return { member, worse: [new Set(others).size, isQuiet(member) ? 1 : 0, about, place] };
+    });
+    return counts.sort((a, b) => compare(b.worse, a.worse))[0]?.member;
   }
+}
+
+/** The first number that differs decides. */
+function compare(a: readonly number[], b: readonly number[]): number {
+  const at = a.findIndex((value, i) => value !== b[i]);
+  return at < 0 ? 0 : (a[at] as number) - (b[at] as number);
 }

@@ -5,8 +5,9 @@
  * Invariants
  *  FO1 Who has lost its leader and still has its state tries for the lease at once; who is blank waits until the lease
  *      runs out, so that survivors go first (P3).
- *  FO2 Hello is said again with every beat until the leader answers: it may not have been leading yet when it came.
- *  FO3 A leader that is quiet for half its time is looked after in the table, so that a lease that is not renewed has been
+ *  FO2 Hello is said again with every beat until the leader welcomes us: it may not have been leading yet when it came.
+ *  FO3 Only what one says as a leader counts: who has lost the lease may live on, and leads nobody.
+ *  FO4 A leader that is quiet for half its time is looked after in the table, so that a lease that is not renewed has been
  *      seen long enough when the time is up.
  */
 import type { GangMember, TaskId } from '../run.ts';
@@ -20,6 +21,9 @@ export interface Standing {
   readonly generation: number;
 }
 
+/** Of the time of a leader, how much of silence makes us look whether it still renews its lease (FO4). */
+const quiet = 0.4;
+
 export class Follower {
   leader: GangMember | undefined;
   private readonly self: GangMember;
@@ -27,8 +31,9 @@ export class Follower {
   private readonly beatMs: number;
   private readonly standing: () => Standing;
   private fence = 0;
-  /** The leader has said something since we follow it. */
-  private acknowledged = false;
+  /** The leader knows us. */
+  private welcome = false;
+  private heardMs = 0;
   /** Its process is known to be dead, and somebody else is to take its lease. */
   private gone = false;
   private nextSeekMs = 0;
@@ -41,39 +46,50 @@ export class Follower {
   }
 
   seek(gone?: TaskId): Effect {
-    this.nextSeekMs = this.patience.nowMs + this.beatMs;
+    this.nextSeekMs = this.patience.nowMs + this.beatMs / 2;
     return { type: 'seek-leader', blank: !this.standing().hasState, ...(gone === undefined ? {} : { gone }) };
   }
 
   heard(from: TaskId): void {
-    if (from === this.leader?.taskId) this.acknowledged = true;
+    if (this.follows(from)) this.heardMs = this.patience.nowMs;
+  }
+
+  get isSilent(): boolean {
+    return this.silence > 1;
+  }
+
+  /** Of its time, how much it has been silent. */
+  private get silence(): number {
+    if (this.leader === undefined) return 0;
+    return (this.patience.nowMs - this.heardMs) / this.patience.limitFor(this.leader.taskId);
+  }
+
+  welcomed(from: TaskId): void {
+    if (this.follows(from)) this.welcome = true;
   }
 
   follows(peer: TaskId): boolean {
     return peer === this.leader?.taskId;
   }
 
-  /** Somebody has just taken the lease, and says so himself. */
-  hearsOf(leader: GangMember, fence: number): Effect[] {
-    return fence > this.fence ? this.follow(leader, fence) : [];
-  }
-
+  /** This member holds the lease: so it says itself, or so says the table. */
   follow(leader: GangMember, fence: number): Effect[] {
-    this.fence = Math.max(this.fence, fence);
-    if (!this.follows(leader.taskId)) {
+    if (fence < this.fence) return [];
+    if (fence > this.fence || !this.follows(leader.taskId)) {
+      this.fence = fence;
       this.leader = leader;
-      this.acknowledged = false;
+      this.welcome = false;
       this.gone = false;
-      this.patience.heard(leader.taskId);
+      this.heardMs = this.patience.nowMs;
     }
-    return this.acknowledged || this.gone ? [] : this.tell(this.hello());
+    return this.welcome || this.gone ? [] : this.tell(this.hello());
   }
 
   /** We hold the lease ourselves. */
   lead(fence: number): void {
     this.fence = fence;
     this.leader = this.self;
-    this.acknowledged = true;
+    this.welcome = true;
     this.gone = false;
   }
 
@@ -84,7 +100,7 @@ export class Follower {
 
   /** The connection to the leader broke. */
   leaderLost(peer: TaskId, refused: boolean): Effect[] {
-    this.acknowledged = false;
+    this.welcome = false;
     // Still there: it has dropped us and will say so.
     if (!refused) return this.tell(this.hello());
     this.gone = true;
@@ -94,18 +110,23 @@ export class Follower {
   }
 
   tick(): Effect[] {
-    const { leader, patience } = this;
-    const alone = leader === undefined || this.gone || patience.isQuiet(leader.taskId);
-    return alone && patience.nowMs >= this.nextSeekMs ? [this.seek()] : [];
+    const alone = this.leader === undefined || this.gone || this.silence > quiet;
+    return alone && this.patience.nowMs >= this.nextSeekMs ? [this.seek()] : [];
   }
 
   tell(message: Message): Effect[] {
     return this.leader === undefined ? [] : [{ type: 'send', to: this.leader, message }];
   }
 
+  /** Somebody takes us for the leader. */
+  pointTo(to: GangMember): Effect[] {
+    if (this.leader === undefined || this.leader.taskId === to.taskId) return [];
+    return [{ type: 'send', to, message: { type: 'lead', member: this.leader, fence: this.fence } }];
+  }
+
   /** What the leader is to hear of us with every beat. */
   greet(beat: Message): Effect[] {
-    return this.gone ? [] : this.tell(this.acknowledged ? beat : this.hello());
+    return this.gone ? [] : this.tell(this.welcome ? beat : this.hello());
   }
 
   private hello(): Message {

@@ -9,7 +9,6 @@ export interface LeaderOptions {
   readonly parameterServers: number;
   /** How long a first gathering waits for the last of them once workersMin are there. */
   readonly gatherMs: number;
-  readonly heartbeatIntervalMs: number;
 }
 
 /** What a new leader starts from. */
@@ -28,7 +27,8 @@ export interface Inheritance {
 export type LeaderState =
   | {
       readonly kind: 'gathering';
-      readonly awaited: Map<TaskId, GangMember>;
+      readonly lastGang: readonly GangMember[];
+      readonly awaited: Set<TaskId>;
       readonly untilMs: number;
       readonly takeover: boolean;
     }

@@ -28,7 +28,7 @@ import type { Effect } from './effects.ts';
 import type { Inheritance, LeaderOptions, LeaderState } from './leader-state.ts';
 import { type Gang, type Message, type MessageOf, membersOf } from './messages.ts';
 import type { Patience } from './patience.ts';
-import { alignment, bySlot, type Known, Roster } from './roster.ts';
+import { alignment, bySlot, isLater, type Known, Roster } from './roster.ts';
 
 export class Leader {
   state: LeaderState;
@@ -46,7 +46,7 @@ export class Leader {
   constructor(options: LeaderOptions, patience: Patience, from: Inheritance) {
     this.options = options;
     this.patience = patience;
-    this.doubts = new Doubts(options.heartbeatIntervalMs);
+    this.doubts = new Doubts(options.self.taskId);
     this.generation = from.generation;
     this.savedStep = from.savedStep;
     this.committedGang = new Set(from.lastGang.map((member) => member.taskId));
@@ -54,7 +54,8 @@ export class Leader {
     this.why = takeover ? 'leader replaced' : 'first gang';
     this.state = {
       kind: 'gathering',
-      awaited: new Map(from.awaited.map((member) => [member.taskId, member])),
+      lastGang: from.lastGang,
+      awaited: new Set(from.awaited.map((member) => member.taskId)),
       untilMs: patience.nowMs + (takeover ? patience.leaseMs : options.gatherMs),
       takeover,
     };
@@ -63,25 +64,35 @@ export class Leader {
 
   hello(message: MessageOf<'hello'>): Effect[] {
     const { member, hasState, step } = message;
-    const before = this.roster.get(member.taskId);
-    if (before !== undefined) {
+    const welcome: Effect = { type: 'send', to: member, message: { type: 'welcome', generation: this.generation } };
+    const again = this.roster.get(member.taskId);
+    if (again !== undefined) {
       // It found us twice; what it says now counts until a generation knows better.
-      if (this.state.kind !== 'open' && before.standing === 'new') Object.assign(before, { hasState, step });
-      return this.advance();
+      if (this.state.kind !== 'open' && again.standing === 'new') Object.assign(again, { hasState, step });
+      return [welcome, ...this.advance()];
     }
     // Left out of a gang that it was in before: by us, or by a leader before us.
     const leftOut = message.generation > 0 && !this.committedGang.has(member.taskId);
-    if (this.departed.has(member.taskId) || (leftOut && message.generation < this.generation)) {
+    const { slot, taskId } = member;
+    const holder = this.roster.all().find((other) => other.member.slot === slot);
+    const late = holder !== undefined && isLater(holder.member, member);
+    if (late || this.departed.has(taskId) || (leftOut && message.generation < this.generation)) {
       return [{ type: 'send', to: member, message: { type: 'fenced', generation: this.generation } }];
     }
     const refused = this.refuseOtherEngine(member);
     if (refused !== undefined) return refused;
+    // Slots are given by the table: who had this one before is known there to be gone.
+    const replaced = holder === undefined ? [] : this.lost(holder.member.taskId, 'lost');
     const known = this.roster.meet(member, hasState, step);
-    const { slot, taskId } = member;
-    const effects: Effect[] = [{ type: 'record', event: 'member.joined', detail: { slot, taskId } }];
+    const effects: Effect[] = [
+      ...replaced,
+      welcome,
+      { type: 'record', event: 'member.joined', detail: { slot, taskId } },
+    ];
     if (this.state.kind === 'gathering' || this.state.kind === 'restoring') return [...effects, ...this.advance()];
-    // Nobody has trained yet while every state is the seed's: such a newcomer is level without fetching anything.
-    if (this.state.kind !== 'open' && this.roster.readyStep() === 0) known.standing = 'ready';
+    // A survivor may be level; and so is a newcomer while nobody has trained and every state is the seed's.
+    const top = this.roster.readyStep();
+    if (hasState ? step >= top - 1 : top === 0 && this.state.kind !== 'open') known.standing = 'ready';
     if (member.role === 'worker' && known.standing === 'new') return [...effects, ...this.sendToFetch()];
     return [...effects, ...this.reform(`${slot} joined`)];
   }
@@ -108,9 +119,9 @@ export class Leader {
     if (known !== undefined) known.step = Math.max(known.step, step);
   }
 
-  caughtUp(from: TaskId, step: number): Effect[] {
+  caughtUp(from: TaskId, { step, donor }: MessageOf<'caught-up'>): Effect[] {
     const known = this.roster.get(from);
-    if (known === undefined || known.standing !== 'fetching') return [];
+    if (known === undefined || known.standing !== 'fetching' || known.donor !== donor) return [];
     Object.assign(known, { standing: 'ready', hasState: true, step });
     const { slot } = known.member;
     return [{ type: 'record', event: 'member.caught-up', detail: { slot, step } }, ...this.reform(`${slot} caught up`)];
@@ -119,22 +130,21 @@ export class Leader {
   suspected(from: TaskId, { peer, why, generation }: MessageOf<'suspect'>): Effect[] {
     const by = this.roster.get(from);
     if (by === undefined) return [];
-    // It does not hear us, whatever we hear of it: we cannot lead it.
-    if (peer === this.options.self.taskId) return this.lost(from, 'unreachable');
-    if (by.standing === 'fetching') return by.donor === peer ? this.donorFailed(by) : [];
+    const ofLeader = peer === this.options.self.taskId;
+    if (!ofLeader && by.standing === 'fetching') return by.donor === peer ? this.donorFailed(by) : [];
     if (!this.roster.has(peer)) return [];
-    if (why === 'refused') return this.lost(peer, 'lost');
-    if (generation === this.generation) this.doubts.add(from, peer, why === 'broken', this.patience.nowMs);
+    if (!ofLeader && why === 'refused') return this.lost(peer, 'lost');
+    if (ofLeader || generation === this.generation) this.doubts.add(from, peer, why === 'broken');
     return [];
   }
 
   lost(peer: TaskId, why: Loss): Effect[] {
-    const member = this.roster.get(peer)?.member;
-    const effects = this.dropOut(peer, why);
     const { state } = this;
-    if (member === undefined || state.kind === 'gathering' || state.kind === 'restoring') {
-      return [...effects, ...this.advance()];
-    }
+    if (state.kind === 'gathering') state.awaited.delete(peer);
+    const member = this.roster.get(peer)?.member;
+    if (member === undefined) return this.advance();
+    const effects = this.dropOut(member, why);
+    if (state.kind === 'gathering' || state.kind === 'restoring') return [...effects, ...this.advance()];
     if (state.kind === 'holding' || membersOf(state.gang).some((one) => one.taskId === peer)) {
       return [...effects, ...this.sendToFetch(), ...this.reform(`${member.slot} ${why}`)];
     }
@@ -196,12 +206,18 @@ export class Leader {
     const ids = this.roster.all().map((known) => known.member.taskId);
     const silent = ids.filter((id) => id !== options.self.taskId && patience.isSilent(id));
     const effects = silent.flatMap((id) => this.lost(id, 'silent'));
-    const doubted = this.doubts.verdict(ids, patience.nowMs);
+    const doubted = this.doubts.verdict(ids, (id) => patience.isQuiet(id));
     if (doubted !== undefined) effects.push(...this.lost(doubted, 'unreachable'));
     if (this.state.kind === 'forming' && patience.nowMs > this.state.untilMs) {
       for (const id of [...this.state.waiting]) effects.push(...this.lost(id, 'silent'));
     }
     return [...effects, ...this.advance()];
+  }
+
+  /** Whom to tell that we live. */
+  beatTo(): readonly GangMember[] {
+    this.doubts.beat();
+    return this.members();
   }
 
   members(): readonly GangMember[] {
@@ -218,14 +234,14 @@ export class Leader {
     if (state.kind === 'holding') return this.canForm() ? this.reform('enough workers again') : [];
     if (state.kind !== 'gathering') return [];
     const workers = this.roster.workers().length;
-    const here = [...state.awaited.keys()].every((id) => this.roster.has(id));
+    const here = [...state.awaited].every((id) => this.roster.has(id));
     const full = workers >= options.workersMax && this.roster.servers().length >= options.parameterServers;
     const due = this.patience.nowMs >= state.untilMs;
     if (!due && !(here && (state.takeover || full))) return [];
     // With too few and no state there is nothing to begin with; with a state, others can be brought up to it.
     if (workers < options.workersMin && this.roster.bestStep() === undefined && !state.takeover) return [];
-    const absent = [...state.awaited.keys()].filter((id) => !this.roster.has(id));
-    return [...absent.flatMap((id) => this.dropOut(id, 'silent')), ...this.settle()];
+    const absent = state.lastGang.filter((member) => !this.roster.has(member.taskId));
+    return [...absent.flatMap((member) => this.dropOut(member, 'silent')), ...this.settle()];
   }
 
   /** Begin with the best state there is, or with the newest checkpoint when nobody has one that is as good. */
@@ -314,15 +330,11 @@ export class Leader {
   }
 
   /** It is not one of us any more. Its slot is not free before that is committed (LD5). */
-  private dropOut(peer: TaskId, why: Loss): Effect[] {
-    const { state, roster } = this;
-    const awaited = state.kind === 'gathering' ? state.awaited.get(peer) : undefined;
-    const member = roster.get(peer)?.member ?? awaited;
-    if (member === undefined) return [];
-    if (state.kind === 'gathering') state.awaited.delete(peer);
-    roster.delete(peer);
-    roster.forgetDonor(peer);
-    this.doubts.forget(peer);
+  private dropOut(member: GangMember, why: Loss): Effect[] {
+    const { taskId } = member;
+    this.roster.delete(taskId);
+    this.roster.forgetDonor(taskId);
+    this.doubts.forget(taskId);
     return this.departed.add(member, why);
   }
 }

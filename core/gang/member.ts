@@ -17,12 +17,13 @@ import type { LeaderOptions } from './leader-state.ts';
 import { type BeatReport, type Gang, type Message, type MessageOf, membersOf, partnersOf } from './messages.ts';
 import { Patience, type PatienceOptions } from './patience.ts';
 import { Reducer } from './reducer.ts';
+import { beats, missed } from './signs.ts';
 import { Trainer, type TrainingShape } from './trainer.ts';
 
 export interface MemberOptions {
   readonly self: GangMember;
   readonly shape: TrainingShape;
-  readonly leader: Omit<LeaderOptions, 'self' | 'heartbeatIntervalMs'>;
+  readonly leader: Omit<LeaderOptions, 'self'>;
   readonly heartbeatIntervalMs: number;
   readonly patience: PatienceOptions;
   /** How long a step may still take after SIGTERM. */
@@ -95,6 +96,7 @@ export class Member {
         return this.onLinkLost(event.peer, event.refused);
       case 'heard':
         this.patience.heard(event.peer);
+        this.follower.heard(event.peer);
         return [];
       case 'computed':
         this.patience.prove();
@@ -126,14 +128,17 @@ export class Member {
   private onMessage(from: TaskId, message: Message): Effect[] {
     this.lost.delete(from);
     this.patience.heard(from, message.type === 'beat' ? message.slowestMs : undefined);
-    this.follower.heard(from);
+    if (message.type !== 'beat' || message.leads) this.follower.heard(from);
     switch (message.type) {
       case 'lead':
         return this.leading === undefined
-          ? this.follower.hearsOf(message.member, message.fence)
+          ? this.follower.follow(message.member, message.fence)
           : [this.follower.seek()];
       case 'hello':
-        return this.leading?.hello(message) ?? [];
+        return this.leading?.hello(message) ?? this.follower.pointTo(message.member);
+      case 'welcome':
+        this.follower.welcomed(from);
+        return [];
       case 'prepare':
         return this.onPrepare(from, message);
       case 'prepared':
@@ -141,7 +146,7 @@ export class Member {
       case 'begin':
         return this.onBegin(from, message);
       case 'fetch':
-        return this.onFetch(message.donor);
+        return this.onFetch(from, message);
       case 'want-snapshot':
         return this.trainer.hasState ? this.trainer.lend(message.member) : [];
       case 'snapshot':
@@ -149,7 +154,7 @@ export class Member {
       case 'replay':
         return this.orRefuse(from, message, this.trainer.replay(from, message));
       case 'caught-up':
-        return this.leading?.caughtUp(from, message.step) ?? [];
+        return this.leading?.caughtUp(from, message) ?? [];
       case 'contribution':
         return this.onContribution(from, message);
       case 'reduced':
@@ -173,17 +178,22 @@ export class Member {
     if (message.generation <= this.generation)
       return [this.refusal(from, 'prepare', `generation ${message.generation}`)];
     this.generation = message.generation;
-    this.gang = undefined;
-    this.buffered = [];
-    this.trainer.prepare();
-    this.reducer.pause();
+    this.pause();
     const { step, hasState, lends } = this.trainer;
     return this.follower.tell({ type: 'prepared', generation: message.generation, step, hasState, lends });
   }
 
+  private pause(): void {
+    this.gang = undefined;
+    this.buffered = [];
+    this.trainer.prepare();
+    this.reducer.pause();
+  }
+
   private onBegin(from: TaskId, message: MessageOf<'begin'>): Effect[] {
     const { gang } = message;
-    if (gang.generation !== this.generation) return [this.refusal(from, 'begin', `generation ${gang.generation}`)];
+    if (gang.generation !== this.generation || this.gang !== undefined)
+      return [this.refusal(from, 'begin', `generation ${gang.generation}`)];
     this.gang = gang;
     this.reducer.begin(gang, message.fromStep);
     for (const partner of this.partners()) this.patience.heard(partner.taskId);
@@ -194,7 +204,8 @@ export class Member {
     return [...effects, ...waiting.flatMap((early) => this.onContribution(early.from, early.message))];
   }
 
-  private onFetch(donor: GangMember): Effect[] {
+  private onFetch(from: TaskId, { donor }: MessageOf<'fetch'>): Effect[] {
+    if (this.gang !== undefined) return [this.refusal(from, 'fetch', 'in step with the gang')];
     this.trainer.fetch(donor.taskId);
     this.patience.heard(donor.taskId);
     return [{ type: 'send', to: donor, message: { type: 'want-snapshot', member: this.options.self } }];
@@ -203,7 +214,7 @@ export class Member {
   private onSnapshot(from: TaskId, message: MessageOf<'snapshot'>): Effect[] {
     const loaded = this.trainer.load(from, message);
     if (!Array.isArray(loaded)) return this.orRefuse(from, message, loaded);
-    return [...loaded, ...this.follower.tell({ type: 'caught-up', step: message.step })];
+    return [...loaded, ...this.follower.tell({ type: 'caught-up', step: message.step, donor: from })];
   }
 
   private onContribution(from: TaskId, message: MessageOf<'contribution'>): Effect[] {
@@ -236,7 +247,7 @@ export class Member {
   }
 
   private onLeaseHeld({ row, gang, savedStep }: Extract<Event, { type: 'lease-held' }>): Effect[] {
-    const { self, heartbeatIntervalMs } = this.options;
+    const { self } = this.options;
     this.follower.lead(row.fence);
     const lastGang = gang?.members ?? [];
     const others = lastGang.filter((member) => member.taskId !== self.taskId && !this.lost.has(member.taskId));
@@ -244,7 +255,7 @@ export class Member {
     // The leader before us is gone or hangs. With a state of our own we do not wait for it, but it may come (MB3).
     const awaited = others.filter((member) => !hasState || member.taskId !== gang?.leader);
     const generation = Math.max(this.generation, gang?.generation ?? 0);
-    const options = { ...this.options.leader, self, heartbeatIntervalMs };
+    const options = { ...this.options.leader, self };
     const from = { generation, lastGang, awaited, hasState, step, savedStep };
     this.leading = new Leader(options, this.patience, from);
     return [
@@ -258,8 +269,9 @@ export class Member {
     const { taskId, slot, host, port, fence } = row;
     const leader: GangMember = { taskId, slot, host, port, role: 'worker' };
     if (this.leading === undefined) return this.follower.follow(leader, fence);
-    // Somebody took the lease from us: we were too slow.
+    // Somebody took the lease from us: we were too slow. What we led is over; he will begin anew.
     this.leading = undefined;
+    this.pause();
     this.follower.stepDown();
     return [{ type: 'record', event: 'lease.lost', detail: { to: slot } }, ...this.follower.follow(leader, fence)];
   }
@@ -269,53 +281,38 @@ export class Member {
     const effects: Effect[] = [];
     if (nowMs >= this.nextBeatMs) {
       this.nextBeatMs = nowMs + this.options.heartbeatIntervalMs;
-      effects.push(...this.beats(), ...this.complaints());
+      effects.push(...this.signs());
     }
     if (this.leading === undefined) return [...effects, ...this.follower.tick()];
     this.leading.beat(this.options.self.taskId, this.trainer.step);
     return [...effects, ...this.leading.tick()];
   }
 
-  /** A sign of life to everybody that needs one of us: the leader, those we lead, whom we work with, whom we lend to. */
-  private beats(): Effect[] {
-    const { self, report } = this.options;
-    const { slowestMs } = this.patience;
-    const { leader } = this.follower;
-    const message: Message = {
+  private signs(): Effect[] {
+    const { patience, generation, trainer, follower, leading } = this;
+    const { slowestMs } = patience;
+    const beat: Message = {
       type: 'beat',
-      generation: this.generation,
-      step: this.trainer.step,
-      report: report(),
+      generation,
+      step: trainer.step,
+      report: this.options.report(),
+      leads: leading !== undefined,
       ...(slowestMs === undefined ? {} : { slowestMs }),
     };
-    const others = [...(this.leading?.members() ?? []), ...this.partners(), ...this.trainer.lentTo];
-    const to = new Map(others.map((member) => [member.taskId, member]));
-    to.delete(self.taskId);
-    if (leader !== undefined) to.delete(leader.taskId);
-    return [
-      ...(this.leading === undefined ? this.follower.greet(message) : []),
-      ...[...to.values()].map((member): Effect => ({ type: 'send', to: member, message })),
-    ];
-  }
-
-  /** Whom we wait for in vain (MB4); repeated with every beat. */
-  private complaints(): Effect[] {
-    const partners = this.leading === undefined ? this.partners().map((partner) => partner.taskId) : [];
-    const waitedFor = [...partners, this.follower.leader?.taskId, this.trainer.fetchingFrom];
-    const others = waitedFor.filter((id) => id !== undefined && id !== this.options.self.taskId) as TaskId[];
-    const silent = new Set(others.filter((id) => this.patience.isSilent(id)));
-    return [...silent].flatMap((id) => this.suspect(id, 'silent'));
+    const bonds = { self: this.options.self.taskId, follower, leading, trainer, patience, partners: this.partners() };
+    return [...beats(bonds, beat), ...missed(bonds).flatMap((peer) => this.suspect(peer, 'silent'))];
   }
 
   private partners(): readonly GangMember[] {
     return this.gang === undefined ? [] : partnersOf(this.gang, this.options.self.taskId);
   }
 
-  /** SIGTERM: once the step in flight is applied, or when it takes too long. */
+  /** SIGTERM: once the step in flight is applied, or the end is written, or when that takes too long. */
   private leaveWhenDue(): Effect[] {
     if (this.leaving === undefined) return [];
     const { phase, step, hasState } = this.trainer;
-    const busy = (phase === 'computing' || phase === 'waiting') && step === this.leaving.step;
+    const finishes = phase === 'ended' && this.leading !== undefined;
+    const busy = finishes || ((phase === 'computing' || phase === 'waiting') && step === this.leaving.step);
     if (busy && this.patience.nowMs < this.leaving.untilMs) return [];
     this.ended = true;
     const alone = this.gang !== undefined && this.gang.workers.length <= 1;

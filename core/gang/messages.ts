@@ -4,7 +4,7 @@
  *
  * Who says what:
  *   to the leader      hello, prepared, caught-up, beat, suspect, leaving
- *   from the leader    lead, prepare, begin, fetch, beat, dismiss, fenced
+ *   from the leader    lead, welcome, prepare, begin, fetch, beat, dismiss, fenced
  *   between members    contribution, reduced, want-snapshot, snapshot, replay, beat
  */
 import { rollColumns } from '../data/roll-call.ts';
@@ -38,6 +38,8 @@ export const noSums: EpochSums = [0, 0, 0, ...Array.from({ length: rollColumns }
 export type Message =
   /** `I lead now`, from a member that has just taken the lease. */
   | { readonly type: 'lead'; readonly member: GangMember; readonly fence: number }
+  /** The leader knows us now; it answers every hello, for the first may have come before it was leading. */
+  | { readonly type: 'welcome'; readonly generation: number }
   | {
       readonly type: 'hello';
       readonly member: GangMember;
@@ -64,7 +66,8 @@ export type Message =
       readonly lender?: TaskId;
     }
   | { readonly type: 'fetch'; readonly generation: number; readonly donor: GangMember }
-  | { readonly type: 'caught-up'; readonly step: number }
+  /** We have the state of this donor. */
+  | { readonly type: 'caught-up'; readonly step: number; readonly donor: TaskId }
   | {
       readonly type: 'beat';
       readonly generation: number;
@@ -72,6 +75,8 @@ export type Message =
       readonly report: BeatReport;
       /** The longest that the sender has lately gone without looking up; absent until it has done a step (PT3). */
       readonly slowestMs?: number;
+      /** The sender leads. One that led before may still be heard, and leads nobody. */
+      readonly leads: boolean;
     }
   | { readonly type: 'leaving' }
   /**

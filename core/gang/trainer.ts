@@ -26,6 +26,9 @@ export interface TrainingShape {
   readonly checkpointEvery: number;
 }
 
+/** Senders of updates that may be kept: a lender, a source, and one or two from before. */
+const mostEarly = 4;
+
 type Phase = 'idle' | 'prepared' | 'aligning' | 'computing' | 'waiting' | 'evaluating' | 'ended';
 
 export class Trainer {
@@ -44,9 +47,10 @@ export class Trainer {
   /** Whose snapshot we wait for; then, who sends us the updates after it. */
   private donor: TaskId | undefined;
   private source: TaskId | undefined;
-  /** Who brings those up that are one step behind, and its total when it comes before those from the source. */
+  /** Who brings those up that are one step behind. */
   private lender: TaskId | undefined;
-  private early: { step: number; vector: Float32Array } | undefined;
+  /** The newest update of each sender that does not fit yet: the lender's may come before `begin`, or before the source's. */
+  private readonly early = new Map<TaskId, { readonly step: number; readonly vector: Float32Array }>();
   private evaluated = -1;
   private evaluating = -1;
   private stopAt: number;
@@ -101,7 +105,7 @@ export class Trainer {
     }
     for (const worker of gang.workers) this.borrowers.delete(worker.taskId);
     this.phase = 'aligning';
-    effects.push(...this.align());
+    effects.push(...this.catchUp(), ...this.align());
     return effects;
   }
 
@@ -134,17 +138,14 @@ export class Trainer {
   }
 
   /** An update that the others have made already: from our source in order, from the lender the one before the first. */
-  replay(from: TaskId, message: MessageOf<'replay'>): Effect[] | { readonly refused: string } {
-    const { step, payload } = message;
-    if (from !== this.source && from !== this.lender) return { refused: 'an update that was not asked for' };
+  replay(from: TaskId, { step, payload }: MessageOf<'replay'>): Effect[] | { readonly refused: string } {
     if (payload.length !== this.shape.vectorLength) return { refused: `${payload.length} values` };
-    if (!this.behind || !this.hasState) return { refused: 'in step with the gang' };
-    if (step > this.step) this.early = { step, vector: payload };
-    // Two may send us the same one: the second no longer fits.
-    if (step !== this.step) return [];
-    const effects = this.apply(payload);
-    if (this.early?.step === this.step) effects.push(...this.apply(this.early.vector));
-    return [...effects, ...this.align()];
+    if (!this.behind) return { refused: 'in step with the gang' };
+    const asked = from === this.source || from === this.lender || this.gang === undefined;
+    if (!asked || (this.early.size >= mostEarly && !this.early.has(from))) return { refused: 'not asked for' };
+    this.early.set(from, { step, vector: payload });
+    // Who the lender is we know from `begin`, which comes from somebody else and may be later.
+    return from === this.source || this.gang !== undefined ? [...this.catchUp(), ...this.align()] : [];
   }
 
   computed(generation: number, step: number, parts: readonly NodeVector[]): Effect[] {
@@ -208,9 +209,21 @@ export class Trainer {
     return this.phase === 'idle' || this.phase === 'prepared' || this.phase === 'aligning';
   }
 
+  /** Makes the updates that fit. Two may have sent the same one: the second no longer does. */
+  private catchUp(): Effect[] {
+    const effects: Effect[] = [];
+    for (;;) {
+      for (const [from, { step }] of this.early) if (step < this.step) this.early.delete(from);
+      const next = [...this.early.values()].find(({ step }) => step === this.step);
+      if (next === undefined || !this.hasState) return effects;
+      effects.push(...this.apply(next.vector));
+    }
+  }
+
   /** At the step the generation begins with we are level with the others. */
   private align(): Effect[] {
     if (this.phase !== 'aligning' || this.gang === undefined || this.step < this.fromStep) return [];
+    this.early.clear();
     return this.next();
   }
 

@@ -2,7 +2,7 @@
  * The control plane in a few lines: launches what is missing, stops what was dropped, and hears of everything late, twice,
  * or after something that happened later. The real one is tested in test/statemachine.
  */
-import type { MemberRow, TaskRow } from '../../core/run.ts';
+import type { MemberRow, ProgressRow, TaskRow } from '../../core/run.ts';
 import { keys, prefixes } from '../../core/run.ts';
 import type { Agenda } from './agenda.ts';
 import type { Dials } from './dials.ts';
@@ -17,15 +17,22 @@ export interface Fleet {
   readonly over: () => boolean;
   launch(role: Host['role']): Host;
   kill(host: Host): void;
+  /** The run is over: stops what is still there. */
+  release(): void;
 }
 
 const roundMs = 60;
+/** Finish, then Release: by then everybody should have gone. */
+const releaseMs = 10_000;
+/** watchHeartbeatSeconds of the plan. */
+const silentMs = 20_000;
 
 export class Control {
   private readonly fleet: Fleet;
   /** As far as we know. */
   private readonly running = new Map<Host, Host['role']>();
   private readonly stopping = new Set<Host>();
+  private beat = { value: -1, sinceMs: 0 };
   private launching = { worker: 0, 'parameter-server': 0 };
 
   constructor(fleet: Fleet) {
@@ -50,12 +57,16 @@ export class Control {
 
   private round(): void {
     const { agenda, storage, dials, over } = this.fleet;
-    if (over()) return;
+    if (over()) {
+      agenda.at(releaseMs, () => this.fleet.release());
+      return;
+    }
     for (const role of ['worker', 'parameter-server'] as const) {
       const wanted = role === 'worker' ? dials.workers : dials.servers;
       const here = [...this.running].filter(([host, its]) => its === role && !this.stopping.has(host)).length;
       for (let i = here + this.launching[role]; i < wanted; i += 1) this.launch(role);
     }
+    this.watchBeat();
     const dropped = storage.query<MemberRow>(prefixes.member).filter((row) => row.value.state === 'gone');
     for (const { value } of dropped) {
       const host = this.fleet.hosts.get(value.taskId);
@@ -64,6 +75,16 @@ export class Control {
       agenda.at(dials.graceMs, () => this.fleet.kill(host));
     }
     agenda.at(roundMs, () => this.round());
+  }
+
+  /** Nobody reports for a whole heartbeat of Watch: none of them can be of use. */
+  private watchBeat(): void {
+    const { agenda, storage } = this.fleet;
+    const value = storage.get<ProgressRow>(keys.progress)?.value.beat ?? -1;
+    if (value !== this.beat.value) this.beat = { value, sinceMs: agenda.nowMs };
+    if (agenda.nowMs - this.beat.sinceMs < silentMs) return;
+    this.beat = { value, sinceMs: agenda.nowMs };
+    for (const host of [...this.running.keys()]) this.fleet.kill(host);
   }
 
   private launch(role: Host['role']): void {

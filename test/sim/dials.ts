@@ -40,11 +40,15 @@ export interface Dials {
   readonly snapshotMs: number;
   readonly netMs: number;
   readonly netSpike: number;
+  /** A message that arrives twice. */
+  readonly netTwice: number;
   readonly storageMs: number;
   readonly storageSlow: number;
   readonly storageFail: number;
   readonly faultEveryMs: number;
   readonly faultsUntilMs: number;
+  /** The part of the pauses and partitions that last until those that they strike are dead. */
+  readonly forGood: number;
   readonly faults: readonly FaultKind[];
   readonly launchMs: number;
   readonly launchFail: number;
@@ -68,11 +72,13 @@ export const quiet: Dials = {
   snapshotMs: 0,
   netMs: 0.3,
   netSpike: 0,
+  netTwice: 0,
   storageMs: 2,
   storageSlow: 0,
   storageFail: 0,
   faultEveryMs: 0,
   faultsUntilMs: 0,
+  forGood: 0,
   faults: [],
   launchMs: 80,
   launchFail: 0,
@@ -113,11 +119,13 @@ export function drawDials(seed: number): Dials {
     snapshotMs: sometimes(0.1, () => scale(100, 2_000)),
     netMs: scale(0.1, 8),
     netSpike: sometimes(0.3, () => scale(0.001, 0.02)),
+    netTwice: sometimes(0.2, () => scale(0.005, 0.1)),
     storageMs: scale(0.5, 12),
     storageSlow: sometimes(0.3, () => scale(0.002, 0.05)),
     storageFail: sometimes(0.3, () => scale(0.001, 0.02)),
     faultEveryMs: slow ? scale(1_000, 6_000) : scale(50, 800),
     faultsUntilMs: slow ? scale(2_000, 15_000) : scale(500, 4_000),
+    forGood: sometimes(0.4, () => between(0.1, 0.6)),
     faults: faults.length > 0 ? faults : [one(faultKinds)],
     launchMs: scale(20, 500),
     launchFail: sometimes(0.2, () => between(0, 0.5)),

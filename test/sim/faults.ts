@@ -46,7 +46,8 @@ export class Faults {
     switch (kind) {
       case 'kill':
       case 'kill-leader':
-        return this.target.kill(host);
+        this.target.kill(host);
+        return;
       case 'kill-two':
         this.target.kill(host);
         if (others.length > 0) this.target.kill(agenda.one(others));
@@ -55,39 +56,52 @@ export class Faults {
         for (const task of tasks) this.target.kill(task.host);
         return;
       case 'vanish':
-        return this.target.kill(host, true);
+        this.target.kill(host, true);
+        return;
       case 'pause':
       case 'pause-leader':
-        return this.pause(host, agenda.between(100, 3_000));
+        this.pause(host, this.duration(3_000, victim));
+        return;
       case 'stall':
-        return this.pause(host, agenda.between(50, 900));
+        this.pause(host, agenda.between(50, 900));
+        return;
       case 'interrupt':
         host.trouble(0);
-        return victim.interrupt();
+        victim.interrupt();
+        return;
       case 'break-link': {
         const links = network.connected();
         if (links.length === 0) return;
         const [a, b] = agenda.one(links);
         for (const task of tasks) if ([a, b].includes(task.host.taskId)) task.host.trouble(0);
-        return network.cut(a, b);
+        network.cut(a, b);
+        return;
       }
       case 'isolate':
       case 'isolate-leader':
-        for (const other of others) this.part(host, other, agenda.between(100, 4_000), true);
+        for (const other of others) this.part(host, other, this.duration(4_000), true);
         return;
       case 'part-two':
-        if (others.length > 0) this.part(host, agenda.one(others), agenda.between(100, 4_000), true);
+        if (others.length > 0) this.part(host, agenda.one(others), this.duration(4_000), true);
         return;
       case 'deafen':
-        if (others.length > 0) this.part(host, agenda.one(others), agenda.between(100, 4_000), false);
+        if (others.length > 0) this.part(host, agenda.one(others), this.duration(4_000), false);
         return;
       case 'cut-storage': {
-        const ms = agenda.between(100, 3_000);
+        const ms = this.duration(3_000, victim);
         host.trouble(ms);
         storage.cutOff.add(host);
         agenda.at(ms, () => storage.cutOff.delete(host));
       }
     }
+  }
+
+  /** For good only whom somebody knows and will miss: nobody waits for a newcomer that never says anything. */
+  private duration(mostMs: number, victim?: SimTask): number {
+    const { agenda, dials } = this.target;
+    const missed = victim === undefined || (victim.member?.generation ?? 0) > 0;
+    const forGood = dials.forGood > 0 && agenda.chance(dials.forGood);
+    return forGood && missed ? 1e9 : agenda.between(100, mostMs);
   }
 
   private pause(host: Host, ms: number): void {

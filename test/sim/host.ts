@@ -3,7 +3,7 @@
  *
  * Invariants
  *  HO1 A process that is stopped (SIGSTOP), or busy computing, takes no events; the system keeps them in order. When it
- *      goes on its timer fires first, once, then it reads what has come.
+ *      goes on it reads what has come, then its timer fires, once.
  *  HO2 A dead process takes nothing and does nothing: what it had asked for may still happen, without it.
  *  HO3 Everything that it does to the world passes `act`, so that it can die before any of it.
  */
@@ -103,11 +103,10 @@ export class Host {
 
   private goOn(): void {
     if (!this.alive || this.stopped) return;
-    if (this.tickIsDue) {
-      this.tickIsDue = false;
-      if (this.onTick !== undefined) this.take(this.onTick);
-    }
     for (let work = this.next(); work !== undefined; work = this.next()) this.take(work);
+    if (!this.tickIsDue || this.stopped || !this.alive) return;
+    this.tickIsDue = false;
+    if (this.onTick !== undefined) this.take(this.onTick);
   }
 
   private next(): (() => void) | undefined {

@@ -29,8 +29,12 @@ interface Lane {
   open: boolean;
   closed: boolean;
   lastAtMs: number;
-  /** Sent while dialling, or held back by a partition. */
+  /** Sent while dialling. */
   waiting: Message[];
+  /** What has arrived and cannot be given on yet, by number: of what comes before it something is still missing. */
+  readonly arrived: Map<number, Message>;
+  sent: number;
+  given: number;
 }
 
 export class Network {
@@ -41,9 +45,11 @@ export class Network {
   private readonly blocked = new Map<string, number>();
   private readonly dropped = new Set<string>();
   private readonly probing = new Set<string>();
+  private readonly onSent: (from: Host, message: Message) => void;
   private readonly onDelivered: (from: Host, to: Host, message: Message) => void;
 
-  constructor(agenda: Agenda, dials: Dials, onDelivered: Network['onDelivered']) {
+  constructor(agenda: Agenda, dials: Dials, onSent: Network['onSent'], onDelivered: Network['onDelivered']) {
+    this.onSent = onSent;
     this.agenda = agenda;
     this.dials = dials;
     this.onDelivered = onDelivered;
@@ -55,18 +61,20 @@ export class Network {
 
   send(from: Host, to: GangMember, message: Message): void {
     if (!from.act(`send ${message.type}`)) return;
+    this.onSent(from, message);
     const target = this.hosts.get(to.taskId)?.host;
     if (target === undefined) throw new Error(`nobody is called ${to.taskId}`);
     const key = `${from.taskId}>${to.taskId}`;
     let lane = this.lanes.get(key);
     if (lane === undefined) {
-      lane = { from, to: target, open: false, closed: false, lastAtMs: 0, waiting: [] };
+      const [open, closed, lastAtMs, sent, given] = [false, false, 0, 0, 0];
+      lane = { from, to: target, open, closed, lastAtMs, waiting: [], arrived: new Map(), sent, given };
       this.lanes.set(key, lane);
       this.dial(lane);
     }
     // What is sent is encoded at once; what the receiver then does to its copy is its own business.
     const copy = 'payload' in message ? { ...message, payload: message.payload.slice() } : message;
-    if (lane.open && lane.waiting.length === 0 && !this.isBlocked(lane)) this.carry(lane, copy);
+    if (lane.open) this.carry(lane, copy);
     else lane.waiting.push(copy);
   }
 
@@ -106,7 +114,7 @@ export class Network {
     this.blocked.set(key, Math.max(this.blocked.get(key) ?? 0, this.agenda.nowMs + forMs));
     this.agenda.at(forMs + 0.01, () => {
       for (const lane of [this.lanes.get(key), this.lanes.get(`${b.taskId}>${a.taskId}`)]) {
-        if (lane?.open === true) this.flush(lane);
+        if (lane?.open === true) this.give(lane);
       }
     });
   }
@@ -144,7 +152,7 @@ export class Network {
       lane.to.enter(() => {
         if (lane.closed) return;
         lane.open = true;
-        this.flush(lane);
+        for (const message of lane.waiting.splice(0)) this.carry(lane, message);
       });
     };
     this.agenda.at(2 * this.latency(), attempt);
@@ -153,29 +161,34 @@ export class Network {
     });
   }
 
-  private flush(lane: Lane): void {
-    if (lane.closed || this.isBlocked(lane)) return;
-    const waiting = lane.waiting;
-    lane.waiting = [];
-    for (const message of waiting) this.carry(lane, message);
-  }
-
   private carry(lane: Lane, message: Message): void {
-    const { from, to } = lane;
     const { nowMs } = this.agenda;
+    const number = lane.sent;
+    lane.sent += 1;
     const transferMs = message.type === 'snapshot' ? this.dials.snapshotMs : 0;
     for (let ms = 50; ms < transferMs; ms += 50) this.agenda.at(ms, () => this.arrive(lane, undefined));
     lane.lastAtMs = Math.max(nowMs + this.latency() + transferMs, lane.lastAtMs + 0.001);
-    if (to.vanished) return;
+    if (lane.to.vanished) return;
+    // TCP does not repeat anything; a sender that does must do no harm.
+    if (this.dials.netTwice > 0 && this.agenda.chance(this.dials.netTwice)) {
+      this.agenda.at(lane.lastAtMs - nowMs + this.agenda.pick(60), () => this.arrive(lane, message));
+    }
     this.agenda.at(lane.lastAtMs - nowMs, () => {
-      if (lane.closed) return;
-      // On the way when the partition came: sent again after it.
-      if (this.isBlocked(lane) || lane.waiting.length > 0) lane.waiting.push(message);
-      else {
-        this.onDelivered(from, to, message);
-        this.arrive(lane, message);
-      }
+      lane.arrived.set(number, message);
+      this.give(lane);
     });
+  }
+
+  /** In order, and not through a partition: what came into it is sent again after it. */
+  private give(lane: Lane): void {
+    for (;;) {
+      const message = lane.arrived.get(lane.given);
+      if (message === undefined || lane.closed || this.isBlocked(lane)) return;
+      lane.arrived.delete(lane.given);
+      lane.given += 1;
+      this.onDelivered(lane.from, lane.to, message);
+      this.arrive(lane, message);
+    }
   }
 
   private arrive(lane: Lane, message: Message | undefined): void {
@@ -190,7 +203,6 @@ export class Network {
   private close(key: string, lane: Lane): void {
     if (lane.closed) return;
     lane.closed = true;
-    lane.waiting = [];
     if (this.lanes.get(key) === lane) this.lanes.delete(key);
     this.report(lane.from, lane.to, lane);
     // A connection that never came about was nobody else's.

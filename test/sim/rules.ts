@@ -1,23 +1,27 @@
 /**
  * What must be true of every simulated run (DESIGN section 11), checked as it happens. The first violation ends the run.
  *
- *   R1  after `begin` of a generation nothing of an older one is written; a number belongs to one leader and one gang row
+ *   R1  after `begin` of a generation nothing of an older one is written, and no frame of an older one is taken; a number
+ *       belongs to one leader and one gang row
  *   R2  no step that all of a gang had applied is lost while one of them is well; every state is that of the undisturbed run
  *   R3  a listed checkpoint is stored whole, holds the state of its step, and the newest is not lost
  *   R4  every update is made from every shard of its step, once; every epoch counts every sample once
  *   R5  the outcome is that of the undisturbed run
- *   R7  after the outcome nothing of it changes any more, and nobody begins anything
- *   TR4 workers of a gang are never more than one step apart
+ *   R7  after the outcome nothing of it changes any more, and nobody begins anything; nobody is dismissed before it
+ *   P4  who is well is not given up: not dropped, not robbed of the lease or of its slot
+ *   LD4, LD5, TR4: see core/gang
  */
 import { weightsDigest } from '../../container/finish.ts';
 import { bytesOf, digestOf } from '../../core/checkpoint.ts';
-import type { MessageOf } from '../../core/gang/messages.ts';
+import { type Gang, type Message, type MessageOf, membersOf } from '../../core/gang/messages.ts';
 import type { RunPlan } from '../../core/plan.ts';
 import {
   type CheckpointIndex,
   type EpochRow,
   type GangRow,
   keys,
+  type LeaderRow,
+  type MemberRow,
   type OutcomeRow,
   type ProgressRow,
   settled,
@@ -35,6 +39,9 @@ export interface Seen {
   readonly endStep: number;
   readonly nowMs: () => number;
   readonly hosts: () => Iterable<Host>;
+  readonly host: (taskId: string) => Host | undefined;
+  /** The newest generation that a process has been prepared for. */
+  readonly generationOf: (host: Host) => number;
 }
 
 export class Rules {
@@ -43,10 +50,12 @@ export class Rules {
   private readonly seen: Seen;
   private readonly steps = new Map<string, number>();
   private readonly generations = new Map<number, GangRow>();
-  private readonly begun = new Map<number, MessageOf<'begin'>>();
-  private inForce = 0;
+  private inForce: Gang | undefined;
+  private fromStep = 0;
+  private newestGang: GangRow | undefined;
   private newestSaved = 0;
   private endedAtMs: number | undefined;
+  private endedBy: string | undefined;
   private readonly digests: (string | undefined)[] = [];
 
   constructor(seen: Seen) {
@@ -64,17 +73,15 @@ export class Rules {
   /** R2, R5: the state after so many updates. */
   reached(host: Host, step: number, state: Float32Array): void {
     const expected = this.seen.reference[step];
-    if (expected === undefined) return this.break(`R2 ${host.taskId} goes beyond the last step, to ${step}`);
-    for (let i = 0; i < state.length; i += 1) {
-      if (state[i] !== expected[i]) return this.break(`R2 ${host.taskId} has another state after step ${step}`);
-    }
+    if (expected?.every((value, i) => value === state[i]) !== true)
+      this.break(`R2 ${host.taskId} has another state after step ${step} than the undisturbed run`);
     this.steps.set(host.taskId, step);
-    const gang = this.begun.get(this.inForce)?.gang;
+    const gang = this.inForce;
     if (gang?.workers.some((worker) => worker.taskId === host.taskId) !== true) return;
     for (const other of gang.workers) {
       const behind = step - (this.steps.get(other.taskId) ?? 0);
       // One that is being brought up gets its state later; from the first step of the generation on it has it.
-      if (behind > 1 && step > (this.begun.get(this.inForce)?.fromStep ?? 0) + 1)
+      if (behind > 1 && step > this.fromStep + 1)
         this.break(`TR4 ${host.taskId} is at step ${step}, ${other.taskId} at ${step - behind}`);
     }
   }
@@ -94,28 +101,84 @@ export class Rules {
       this.break(`R2 ${host.taskId} restores step ${step}, while ${well.taskId} is well at step ${this.stepOf(well)}`);
   }
 
-  sent(from: Host, message: MessageOf<'begin'>): void {
-    const { gang, fromStep } = message;
+  sent(from: Host, message: Message): void {
+    if (message.type === 'begin') this.begins(from, message);
+    if (message.type === 'dismiss' && this.endedAtMs === undefined)
+      this.break(`R7 ${from.taskId} dismisses before there is an outcome`);
+  }
+
+  /** A frame of an older generation must be refused. */
+  took(host: Host, message: Message, before: number, refused: boolean): void {
+    const fenced = message.type === 'contribution' || message.type === 'reduced' || message.type === 'prepare';
+    if (fenced && message.generation < before && !refused)
+      this.break(`R1 ${host.taskId} takes a ${message.type} of generation ${message.generation}, it is in ${before}`);
+  }
+
+  dropped(by: Host, peer: Host): void {
+    // What one does that has lost the lease, and does not know yet, concerns nobody.
+    const leads = this.seen.storage.get<LeaderRow>(keys.leader)?.value.taskId === by.taskId;
+    if (leads && this.isWell(peer)) this.break(`P4 ${by.taskId} drops ${peer.taskId}, which is well`);
+  }
+
+  /** A member goes into a generation. */
+  began(host: Host, gang: Gang): void {
     const { generation } = gang;
     const row = this.generations.get(generation);
-    const same = row?.leader === gang.leader && from.taskId === gang.leader;
-    if (!same) this.break(`R1 ${from.taskId} begins generation ${generation}, which is not committed so`);
     const listed = row?.members.map((member) => member.taskId).join();
-    if (listed !== [...gang.workers, ...gang.servers].map((member) => member.taskId).join())
-      this.break(`R1 generation ${generation} is begun with other members than were committed`);
-    if (!this.begun.has(generation)) {
-      if (generation < this.inForce) this.begun.set(generation, message);
-      else this.begin(from, message, fromStep);
+    if (
+      row?.leader !== gang.leader ||
+      listed !==
+        membersOf(gang)
+          .map((member) => member.taskId)
+          .join()
+    )
+      this.break(`R1 ${host.taskId} goes into generation ${generation}, which is not committed so`);
+    if (generation <= (this.inForce?.generation ?? 0)) return;
+    // Its writer may not have had the answer yet.
+    if (this.endedAtMs !== undefined && this.endedBy !== gang.leader)
+      this.break(`R7 generation ${generation} begins after the end`);
+    const top = this.topOf(gang);
+    if (this.inForce !== undefined) {
+      const before = this.inForce.workers.map((worker) => this.steps.get(worker.taskId) ?? 0);
+      const committed = Math.max(this.fromStep, Math.min(...before));
+      const members = this.inForce.workers.map((worker) => this.seen.host(worker.taskId));
+      const well = members.find(
+        (other) => other !== undefined && this.isWell(other) && this.stepOf(other) >= committed,
+      );
+      if (top < committed && well !== undefined)
+        this.break(
+          `R2 generation ${generation} begins at ${top}; all had applied ${committed}, and ${well.taskId} is well`,
+        );
     }
+    this.inForce = gang;
+    this.fromStep = top;
+  }
+
+  private begins(from: Host, { gang, fromStep }: MessageOf<'begin'>): void {
+    if (gang.leader !== from.taskId) this.break(`R1 ${from.taskId} begins the generation of ${gang.leader}`);
+    const top = this.topOf(gang);
+    // A leader that has been replaced, and does not know yet, begins nothing.
+    const replaced = gang.generation < (this.newestGang?.generation ?? 0);
+    if (fromStep !== top && !replaced)
+      this.break(`R2 generation ${gang.generation} begins at ${fromStep}, a member is at ${top}`);
+  }
+
+  private topOf(gang: Gang): number {
+    return Math.max(...gang.workers.map((worker) => this.steps.get(worker.taskId) ?? 0));
   }
 
   written({ host, key, before, after, fence, askedAtMs }: Written): void {
     const who = host?.taskId ?? 'the control plane';
-    if (fence !== undefined && fence < this.inForce)
-      this.break(`R1 ${who} writes ${key} under ${fence} of ${this.inForce}`);
+    const isFenced = key === keys.progress || key === keys.checkpoints || key === keys.outcome;
+    const inForce = this.inForce?.generation ?? 0;
+    const generation = host === undefined ? inForce : this.seen.generationOf(host);
+    if (isFenced && before !== undefined && (fence ?? generation) < inForce)
+      this.break(`R1 ${who} writes ${key}, under generation ${fence ?? generation} of ${inForce}`);
+    if (key === keys.leader) this.leaseTaken(who, before?.value as LeaderRow | undefined, after?.value as LeaderRow);
+    if (key.startsWith('member/')) this.slotChanged(host, before?.value as MemberRow, after?.value as MemberRow);
     if (key === keys.gang) this.committed(who, before?.value as GangRow | undefined, after?.value as GangRow);
-    if (this.endedAtMs !== undefined && askedAtMs > this.endedAtMs && isResult(key))
-      this.break(`R7 ${who} writes ${key} after the end`);
+    const late = this.endedAtMs !== undefined && askedAtMs > this.endedAtMs && who !== this.endedBy;
+    if (late && isResult(key)) this.break(`R7 ${who} writes ${key} after the end`);
     if (key === keys.checkpoints || key.startsWith('part/')) this.checkCheckpoints(who);
     if (key.startsWith('epoch/')) this.epochEnded(after?.value as EpochRow);
     if (key === keys.progress) this.progressed(who, before?.value as ProgressRow, after?.value as ProgressRow);
@@ -123,25 +186,13 @@ export class Rules {
       this.ended(who, settled(before?.value as OutcomeRow), settled(after?.value as OutcomeRow));
   }
 
-  private isWell(host: Host): boolean {
-    return host.alive && this.seen.nowMs() - host.troubledAtMs > convalescenceMs;
+  /** Release finds a task that is still there. */
+  released(host: Host): void {
+    if (this.isWell(host)) this.break(`R7 ${host.taskId} is well and still there long after the end`);
   }
 
-  private begin(from: Host, message: MessageOf<'begin'>, fromStep: number): void {
-    const last = this.begun.get(this.inForce);
-    if (this.endedAtMs !== undefined)
-      this.break(`R7 ${from.taskId} begins generation ${message.gang.generation} after the end`);
-    if (last !== undefined) {
-      const all = last.gang.workers.map((worker) => this.steps.get(worker.taskId) ?? 0);
-      const committed = Math.max(last.fromStep, Math.min(...all));
-      const well = [...this.seen.hosts()].find((host) => this.isWell(host) && this.stepOf(host) >= committed);
-      if (fromStep < committed && well !== undefined)
-        this.break(
-          `R2 generation ${message.gang.generation} begins at ${fromStep}, all had applied ${committed}, and ${well.taskId} is well`,
-        );
-    }
-    this.inForce = message.gang.generation;
-    this.begun.set(this.inForce, message);
+  private isWell(host: Host): boolean {
+    return host.alive && this.seen.nowMs() - host.troubledAtMs > convalescenceMs;
   }
 
   private committed(who: string, before: GangRow | undefined, after: GangRow): void {
@@ -149,7 +200,31 @@ export class Rules {
       this.break(`R1 ${who} commits generation ${after.generation} after ${before.generation}`);
     if (!after.members.some((member) => member.taskId === after.leader && member.role === 'worker'))
       this.break(`LD4 generation ${after.generation} is without its leader`);
+    const workers = after.members.filter((member) => member.role === 'worker').length;
+    const { min, max } = this.seen.plan.cluster.worker;
+    if (workers < min || workers > max) this.break(`LD3 generation ${after.generation} has ${workers} workers`);
+    if (new Set(after.members.map((member) => member.slot)).size < after.members.length)
+      this.break(`generation ${after.generation} has two members of one slot`);
     this.generations.set(after.generation, after);
+    this.newestGang = after;
+  }
+
+  private leaseTaken(who: string, before: LeaderRow | undefined, after: LeaderRow): void {
+    if (before === undefined || before.taskId === after.taskId) return;
+    const holder = this.seen.host(before.taskId);
+    if (holder !== undefined && this.isWell(holder))
+      this.break(`P4 ${who} takes the lease of ${before.taskId}, which is well`);
+  }
+
+  private slotChanged(by: Host | undefined, before: MemberRow | undefined, after: MemberRow): void {
+    const { taskId } = before ?? after;
+    if (after.state !== 'gone' || by?.taskId === taskId) return;
+    const trains = this.newestGang?.members.some((member) => member.taskId === taskId) === true;
+    const owner = this.seen.host(taskId);
+    if (trains && owner?.alive === true && this.isWell(owner))
+      this.break(
+        `LD5 ${by?.taskId} frees the slot of ${taskId}, which is well and in generation ${this.newestGang?.generation}`,
+      );
   }
 
   private progressed(who: string, before: ProgressRow | undefined, after: ProgressRow): void {
@@ -192,6 +267,7 @@ export class Rules {
     if (before !== undefined) this.break(`R7 ${who} writes the outcome again`);
     if (after === undefined) return;
     this.endedAtMs = this.seen.nowMs();
+    this.endedBy = who;
     const { reference, endStep, plan } = this.seen;
     const expected = weightsDigest((reference[endStep] as Float32Array).slice(0, 4));
     if (after.kind !== 'trained') this.break(`R5 ${who} gives up: ${JSON.stringify(after.failure)}`);

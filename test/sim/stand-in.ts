@@ -140,11 +140,12 @@ export class StandIn {
     if (flaw !== undefined) this.watcher.flaw(this.host, flaw);
     update(this.state, total, step);
     const at = parameterLength + shards;
-    const [samples, loss, correct] = this.sums;
+    const [samples, loss, correct, ...roll] = this.sums;
     this.sums = [
       samples + (total[at + 2] as number),
       loss + (total[at] as number),
       correct + (total[at + 1] as number),
+      ...roll,
     ];
     if ((step + 1) % stepsPerEpoch === 0) {
       this.lastSums = this.sums;
@@ -152,6 +153,10 @@ export class StandIn {
     }
     this.watcher.reached(this.host, step + 1, this.state);
     return 0.25;
+  }
+
+  isEveryoneOnce(): boolean {
+    return this.lastSums[0] === this.shape.shards * this.shape.stepsPerEpoch;
   }
 
   snapshot(): Float32Array {

@@ -11,6 +11,7 @@ import type { Replica } from '../../container/replica.ts';
 import { freeSlot, takeSlot } from '../../container/slot.ts';
 import type { Transport } from '../../container/wire/transport.ts';
 import { Member } from '../../core/gang/member.ts';
+import type { Gang, Message } from '../../core/gang/messages.ts';
 import type { RunPlan } from '../../core/plan.ts';
 import type { GangMember } from '../../core/run.ts';
 import type { Agenda } from './agenda.ts';
@@ -25,6 +26,12 @@ export interface TaskWorld extends Watcher {
   readonly network: Network;
   readonly plan: RunPlan;
   readonly shardMs: number;
+  /** Frames refused so far, by anybody. */
+  readonly refusals: number;
+  took(host: Host, message: Message, generation: number, refused: boolean): void;
+  dropped(by: Host, peer: string): void;
+  began(host: Host, gang: Gang): void;
+  loaded(host: Host, step: number): void;
   note(host: Host, event: string, detail: unknown): void;
   ended(host: Host, why: string): void;
 }
@@ -38,11 +45,17 @@ export class SimTask {
   readonly host: Host;
   member: Member | undefined;
   private driver: Driver | undefined;
+  /** The member was asked about the last message, and still answers. */
+  private handled = false;
   private readonly world: TaskWorld;
 
   constructor(host: Host, world: TaskWorld) {
     this.host = host;
     this.world = world;
+  }
+
+  private get port(): number {
+    return Number(this.host.taskId.slice(1));
   }
 
   get leads(): boolean {
@@ -55,13 +68,13 @@ export class SimTask {
 
   async run(): Promise<void> {
     const { host, world } = this;
-    const { plan, storage, network, agenda } = world;
+    const { plan, network, agenda } = world;
     const cloud = this.cloud();
-    const port = Number(host.taskId.slice(1));
+    const { port } = this;
     const max = host.role === 'worker' ? plan.cluster.worker.max : plan.cluster.parameterServer.max;
     const newcomer = { runId: plan.runId, role: host.role, taskId: host.taskId, host: 'sim', port };
     network.listen(host, {
-      message: (from, message) => this.driver?.received(from, message),
+      message: (from, message) => this.receive(from, message),
       heard: (peer) => this.driver?.post({ type: 'heard', peer }),
       lost: (peer, refused) => this.driver?.post({ type: 'link-lost', peer, refused }),
     });
@@ -76,12 +89,36 @@ export class SimTask {
     }
     // The transport sends what is queued, then closes.
     agenda.at(1, () => host.enter(() => world.ended(host, ending)));
-    void storage;
+  }
+
+  private receive(from: string, message: Message): void {
+    const { host, member, world } = this;
+    const generation = member?.generation ?? 0;
+    const refusals = world.refusals;
+    this.handled = false;
+    this.driver?.received(from, message);
+    if (this.handled) world.took(host, message, generation, world.refusals > refusals);
+  }
+
+  /** Tells the rules of every generation that this member goes into. */
+  private watch(member: Member): void {
+    const handle = member.handle.bind(member);
+    let gang = member.gang;
+    let leaves = false;
+    member.handle = (event, clockMs) => {
+      this.handled = !leaves;
+      const effects = handle(event, clockMs);
+      if (member.gang !== undefined && member.gang !== gang) this.world.began(this.host, member.gang);
+      gang = member.gang;
+      for (const effect of effects) if (effect.type === 'load') this.world.loaded(this.host, effect.step);
+      leaves ||= effects.some((effect) => effect.type === 'exit');
+      return effects;
+    };
   }
 
   private async train(cloud: Cloud, self: GangMember): Promise<string> {
     const { host, world } = this;
-    const { plan, agenda } = world;
+    const { plan } = world;
     const { training, timing, cluster } = plan;
     const meter = new Meter(cloud.clock, () => 0);
     const member = new Member({
@@ -109,6 +146,7 @@ export class SimTask {
       report: () => meter.report(),
     });
     this.member = member;
+    this.watch(member);
     const leaseMs = (): number => member.patience.leaseMs;
     const leadership = new Leadership(cloud, plan, self, leaseMs, (event) => this.driver?.post(event));
     const shape = { shards: training.shards, stepsPerEpoch: training.stepsPerEpoch, shardMs: world.shardMs };
@@ -117,7 +155,10 @@ export class SimTask {
     const chief = new Chief({ cloud, plan, self, replica, leadership, meter, generation });
     const transport = {
       send: (to, message) => world.network.send(host, to, message as never),
-      drop: (peer) => world.network.drop(host, peer),
+      drop: (peer) => {
+        world.dropped(host, peer);
+        world.network.drop(host, peer);
+      },
     } as Pick<Transport, 'send' | 'drop'> as Transport;
     const chaos = { armed: false, before: () => Promise.resolve() } as unknown as DriverParts['chaos'];
     this.driver = new Driver({
@@ -134,7 +175,6 @@ export class SimTask {
     });
     world.note(host, 'up', self.slot);
     const { why, failure } = await this.driver.run();
-    void agenda;
     return failure === undefined ? why : `failed: ${JSON.stringify(failure)}`;
   }
 
@@ -147,7 +187,8 @@ export class SimTask {
       table: storage.tableOf(host),
       objects: storage.objectsOf(host),
       clock: {
-        now: () => 1_700_000_000_000 + Math.floor(agenda.nowMs),
+        // No two machines agree on the time.
+        now: () => 1_700_000_000_000 + Math.floor(agenda.nowMs) + 60_000 * ((this.port * 7) % 21) - 600_000,
         monotonic: () => agenda.nowMs,
         sleep: (ms) => host.after(ms),
       },

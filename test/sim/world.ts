@@ -6,6 +6,7 @@
  * (R6). The other rules are checked as it goes (rules.ts).
  */
 
+import type { Gang, Message } from '../../core/gang/messages.ts';
 import type { RunPlan } from '../../core/plan.ts';
 import type { GangRow, OutcomeRow } from '../../core/run.ts';
 import { keys, settled } from '../../core/run.ts';
@@ -86,6 +87,7 @@ export class World implements Ward, TaskWorld {
   private effects = 0;
   private dirty = false;
   private launched = 0;
+  refusals = 0;
 
   constructor(options: SimOptions) {
     const { seed, dials = drawDials(seed) } = options;
@@ -99,9 +101,9 @@ export class World implements Ward, TaskWorld {
       this.rules.written(written);
       if (written.key === keys.gang) this.note(written.host, 'gang', written.after?.value);
     });
-    this.network = new Network(this.agenda, dials, (from, to, message) => {
+    const sent = (from: Host, message: Message): void => this.rules.sent(from, message);
+    this.network = new Network(this.agenda, dials, sent, (from, to, message) => {
       if (options.trace) this.note(to, `<- ${from.taskId}`, { ...message, payload: undefined, report: undefined });
-      if (message.type === 'snapshot') this.rules.loaded(to, message.step);
     });
     this.rules = new Rules({
       plan: this.plan,
@@ -110,6 +112,8 @@ export class World implements Ward, TaskWorld {
       endStep: endStepOf(this.plan, reference),
       nowMs: () => this.agenda.nowMs,
       hosts: () => this.hosts.values(),
+      host: (taskId) => this.hosts.get(taskId),
+      generationOf: (host) => this.tasks.get(host)?.member?.generation ?? 0,
     });
     this.faults = new Faults({
       agenda: this.agenda,
@@ -131,6 +135,12 @@ export class World implements Ward, TaskWorld {
       over: () => this.outcome !== undefined,
       launch: (role) => this.launch(role),
       kill: (host) => this.kill(host),
+      release: () => {
+        for (const { host } of this.living()) {
+          this.rules.released(host);
+          this.kill(host);
+        }
+      },
     });
   }
 
@@ -215,10 +225,28 @@ export class World implements Ward, TaskWorld {
 
   note(host: Host | undefined, event: string, detail?: unknown): void {
     if (event.includes('.')) this.count(event);
+    if (event === 'frame.refused') this.refusals += 1;
     if (event === 'training.restored' || event === 'training.started')
       this.rules.restored(host as Host, Number((detail as { step?: number }).step ?? 0));
     if (this.options.trace)
       this.trace.push(`${this.agenda.nowMs.toFixed(1)} ${host?.taskId ?? ''} ${event} ${JSON.stringify(detail) ?? ''}`);
+  }
+
+  took(host: Host, message: Message, generation: number, refused: boolean): void {
+    if (host.alive) this.rules.took(host, message, generation, refused);
+  }
+
+  loaded(host: Host, step: number): void {
+    this.rules.loaded(host, step);
+  }
+
+  began(host: Host, gang: Gang): void {
+    this.rules.began(host, gang);
+  }
+
+  dropped(by: Host, peer: string): void {
+    const host = this.hosts.get(peer);
+    if (host?.alive === true) this.rules.dropped(by, host);
   }
 
   ended(host: Host, why: string): void {

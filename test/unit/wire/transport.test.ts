@@ -63,7 +63,7 @@ describe('transport', () => {
       const payload = Float32Array.from({ length: limits.vectorLength }, (_, i) => i);
       for (let step = 0; step < 20; step += 1) {
         a.transport.send(b.member, { type: 'replay', step, payload });
-        a.transport.send(b.member, { type: 'caught-up', step });
+        a.transport.send(b.member, { type: 'caught-up', donor: 'd', step });
       }
       await until(() => b.got.length === 40);
       expect(b.got.map(({ message }) => ('step' in message ? message.step : -1))).toEqual(
