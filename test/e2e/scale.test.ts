@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { stopReasons } from '../../core/classify.ts';
 import type { RunResult } from '../../core/run.ts';
 import { Lab, type Running, small, until } from './harness.ts';
 
@@ -72,9 +73,9 @@ test('scale down to 1 and up to 4 while it trains: the same bits, no recovery, n
   const events = eventsOf(result.runId);
   expect(events.filter(({ event }) => event === 'run.scaled')).toHaveLength(2);
   expect(events.filter(({ event }) => event === 'task.lost')).toEqual([]);
-  // The highest slots went, and said that they did.
-  const left = events.filter(({ event }) => event === 'member.left').map(({ slot }) => slot);
-  expect([...new Set(left)].sort()).toEqual(['worker/1', 'worker/2', 'worker/3']);
+  // The highest slots went, because they were asked to.
+  const surplus = events.filter(({ why }) => why === stopReasons.surplus).map(({ slot }) => slot);
+  expect(surplus.sort()).toEqual(['worker/1', 'worker/2', 'worker/3']);
 }, 90_000);
 
 test('what the run was not planned for is refused with what would be accepted; exit code 2', async () => {
