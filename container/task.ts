@@ -115,7 +115,8 @@ function stateLengthOf({ network, training }: RunPlan): number {
 }
 
 function every(ms: number, work: () => void): () => void {
-  const timer = setInterval(work, ms);
+  // Timers come before sockets in a turn of the event loop, immediates after them.
+  const timer = setInterval(() => setImmediate(work), ms);
   return () => clearInterval(timer);
 }
 
@@ -179,6 +180,7 @@ async function train(cloud: Cloud, options: TaskOptions, { plan, secret }: Ready
       blinkMs: timing.heartbeatIntervalMs / 2,
     },
     graceMs: graceBeats * timing.heartbeatIntervalMs,
+    joinMs: cluster.startDeadlineMs,
     report: () => meter.report(),
   };
   const chaos = new Chaos(cloud, plan, self, options.strike);

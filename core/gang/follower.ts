@@ -7,6 +7,7 @@
  *      runs out, so that survivors go first (P3).
  *  FO2 Hello is said again with every beat until the leader welcomes us: it may not have been leading yet when it came.
  *  FO3 Only what one says as a leader counts: who has lost the lease may live on, and leads nobody.
+ *  FO5 Who is not welcomed for `joinMs` by a leader that holds its lease cannot reach it: it goes, so that it is replaced.
  *  FO4 A leader that is quiet for half its time is looked after in the table, so that a lease that is not renewed has been
  *      seen long enough when the time is up.
  */
@@ -29,7 +30,10 @@ export class Follower {
   private readonly self: GangMember;
   private readonly patience: Patience;
   private readonly beatMs: number;
+  private readonly joinMs: number;
   private readonly standing: () => Standing;
+  /** Since when there has been a leader that does not know us. */
+  private strangerSinceMs = 0;
   private fence = 0;
   /** The leader knows us. */
   private welcome = false;
@@ -38,10 +42,16 @@ export class Follower {
   private gone = false;
   private nextSeekMs = 0;
 
-  constructor(self: GangMember, patience: Patience, beatMs: number, standing: () => Standing) {
+  constructor(
+    self: GangMember,
+    patience: Patience,
+    times: { beatMs: number; joinMs: number },
+    standing: () => Standing,
+  ) {
     this.self = self;
     this.patience = patience;
-    this.beatMs = beatMs;
+    this.beatMs = times.beatMs;
+    this.joinMs = times.joinMs;
     this.standing = standing;
   }
 
@@ -110,8 +120,22 @@ export class Follower {
   }
 
   tick(): Effect[] {
-    const alone = this.leader === undefined || this.gone || this.silence > quiet;
-    return alone && this.patience.nowMs >= this.nextSeekMs ? [this.seek()] : [];
+    const { nowMs } = this.patience;
+    const alone = this.leader === undefined || this.gone;
+    if (alone || this.welcome) this.strangerSinceMs = nowMs;
+    if (nowMs - this.strangerSinceMs > this.joinMs) return [this.giveUp()];
+    return (alone || this.silence > quiet) && nowMs >= this.nextSeekMs ? [this.seek()] : [];
+  }
+
+  private giveUp(): Effect {
+    const { slot } = this.self;
+    const detail = `the leader, ${this.leader?.slot}, holds its lease and does not answer`;
+    return {
+      type: 'exit',
+      why: 'failed',
+      save: false,
+      failure: { kind: 'TaskLost', task: slot, reason: 'silent', detail },
+    };
   }
 
   tell(message: Message): Effect[] {

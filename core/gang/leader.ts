@@ -56,7 +56,7 @@ export class Leader {
       kind: 'gathering',
       lastGang: from.lastGang,
       awaited: new Set(from.awaited.map((member) => member.taskId)),
-      untilMs: patience.nowMs + (takeover ? patience.leaseMs : options.gatherMs),
+      untilMs: patience.nowMs + (takeover ? patience.ownLimitMs : options.gatherMs),
       takeover,
     };
     this.roster.meet(options.self, from.hasState, from.step);

@@ -28,6 +28,8 @@ export interface MemberOptions {
   readonly patience: PatienceOptions;
   /** How long a step may still take after SIGTERM. */
   readonly graceMs: number;
+  /** How long a task may be known to no leader although there is one (FO5). */
+  readonly joinMs?: number;
   /** What the heartbeat says; asked for with every beat. */
   readonly report: () => BeatReport;
 }
@@ -55,7 +57,8 @@ export class Member {
     this.patience = new Patience(options.patience);
     this.trainer = new Trainer(options.self, options.shape);
     this.reducer = new Reducer(options.self, options.shape.shards, options.shape.vectorLength);
-    this.follower = new Follower(options.self, this.patience, options.heartbeatIntervalMs, () => {
+    const times = { beatMs: options.heartbeatIntervalMs, joinMs: options.joinMs ?? Number.POSITIVE_INFINITY };
+    this.follower = new Follower(options.self, this.patience, times, () => {
       const { hasState, step } = this.trainer;
       return { hasState, step, generation: this.generation };
     });

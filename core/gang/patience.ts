@@ -87,9 +87,14 @@ export class Patience {
     return this.silenceOf(peer) > this.limitFor(peer) / 2;
   }
 
-  /** How long a lease of ours may go without being renewed: as long as we may go without looking up. */
-  get leaseMs(): number {
+  /** How long somebody like us may be silent. */
+  get ownLimitMs(): number {
     return this.limit(this.slowestMs);
+  }
+
+  /** How long a lease of ours may go without being renewed; the floor of leases is the plan's. */
+  get leaseMs(): number {
+    return this.proven ? factor * this.longestMs : this.options.firstStepMs;
   }
 
   private silenceOf(peer: TaskId): number {

@@ -143,6 +143,7 @@ export class SimTask {
         blinkMs: timing.heartbeatIntervalMs / 2,
       },
       graceMs: graceBeats * timing.heartbeatIntervalMs,
+      joinMs: cluster.startDeadlineMs,
       report: () => meter.report(),
     });
     this.member = member;

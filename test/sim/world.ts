@@ -52,7 +52,7 @@ export interface SimOutcome {
 const timing = {
   heartbeatIntervalMs: 200,
   memberTimeoutMs: 750,
-  leaseDurationMs: 700,
+  leaseDurationMs: 500,
   progressIntervalMs: 250,
   watchHeartbeatSeconds: 20,
   watchTimeoutSeconds: 3600,
