@@ -17,6 +17,7 @@ import { reopenRun } from '../functions/resume.ts';
 import type { Host } from './host.ts';
 import { hasEnded } from './look.ts';
 import { type ExitCode, exitCodeFor, exitCodes, type Output, usageError } from './output.ts';
+import { commandFor } from './paths.ts';
 import { showProgress, standardError } from './progress.ts';
 import { readResult, summarise } from './result.ts';
 
@@ -42,8 +43,9 @@ export async function driveRun(host: Host, submission: Submission, output: Outpu
     if (ended === 'interrupted') {
       await host.close();
       await progress.stop();
-      output.note(`\nStopped. Continue with: cuttlefish resume ${runId}`);
-      output.document({ runId, status: 'interrupted', resume: `cuttlefish resume ${runId}` });
+      const resume = commandFor('resume', runId, host.cloud.stateDir);
+      output.note(`\nStopped. Continue with: ${resume}`);
+      output.document({ runId, status: 'interrupted', resume });
       return exitCodes.cancelled;
     }
     await progress.stop();
@@ -53,7 +55,7 @@ export async function driveRun(host: Host, submission: Submission, output: Outpu
     return report(result, output);
   } catch (error) {
     if (await canContinue(host, runId))
-      output.note(`The run stays as it is. Continue it with: cuttlefish resume ${runId}`);
+      output.note(`The run stays as it is. Continue it with: ${commandFor('resume', runId, host.cloud.stateDir)}`);
     throw error;
   } finally {
     interruption.forget();

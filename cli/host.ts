@@ -23,7 +23,7 @@ import type { ExecutionInput } from '../core/workflow.ts';
 import { functions } from '../functions/registry.ts';
 import { controlLog, lockName } from './look.ts';
 import { usageError } from './output.ts';
-import { absoluteStateDir, packagePaths } from './paths.ts';
+import { absoluteStateDir, commandFor, packagePaths } from './paths.ts';
 
 export interface Host {
   readonly cloud: Cloud & Pick<EmbeddedWorld, 'stateDir' | 'lock' | 'runner'>;
@@ -90,7 +90,7 @@ export async function openHost(stateDir: string): Promise<Host> {
       const lock = await world.lock.acquire(lockName(runId));
       if (lock.kind === 'busy') {
         throw usageError(
-          `run ${runId} is driven by process ${lock.pid}: wait for it, end it with "cuttlefish cancel ${runId}", or stop that process before you ${command} it`,
+          `run ${runId} is driven by process ${lock.pid}: wait for it, end it with "${commandFor('cancel', runId, folder)}", or stop that process before you ${command} it`,
         );
       }
       held.set(runId, lock.release);

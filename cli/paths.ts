@@ -34,6 +34,16 @@ export function defaultStateDir(): string {
   return process.env.CUTTLEFISH_STATE_DIR ?? '.cuttlefish';
 }
 
+/** What a person types to go on: with --state, unless it is the folder that is taken without. */
+export function commandFor(verb: string, runId: string, stateDir: string): string {
+  const option = resolve(defaultStateDir()) === stateDir ? '' : ` --state ${quoted(stateDir)}`;
+  return `cuttlefish ${verb} ${runId}${option}`;
+}
+
+function quoted(path: string): string {
+  return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
+}
+
 export function absoluteStateDir(given: string): string {
   return resolve(given);
 }

@@ -7,18 +7,17 @@
  *  G2  `stop` draws the last state once more, so that the last epoch is always seen.
  */
 import type { Cloud } from '../cloud/ports.ts';
-import type { RunPlan } from '../core/plan.ts';
 import {
   type EpochRow,
   type EventRow,
   keys,
   type MemberRow,
-  objectKeys,
   type ProgressRow,
   prefixes,
   type RunRow,
   type TaskRow,
 } from '../core/run.ts';
+import { findPlan } from '../functions/rows.ts';
 import { plainLines, type RunView, renderBlock } from './view.ts';
 
 export interface ProgressView {
@@ -46,7 +45,7 @@ export async function observe(
     table.query<TaskRow>(runId, prefixes.task),
     table.query<MemberRow>(runId, prefixes.member),
   ]);
-  const plan = before?.plan ?? (await readPlan(cloud, runId));
+  const plan = before?.plan ?? (await findPlan(cloud, runId));
   return {
     runId,
     nowMs: cloud.clock.now(),
@@ -59,11 +58,6 @@ export async function observe(
     tasks: tasks.map((row) => row.value),
     members: members.map((row) => row.value),
   };
-}
-
-export async function readPlan(cloud: Pick<Cloud, 'objects'>, runId: string): Promise<RunPlan | undefined> {
-  const stored = await cloud.objects.get(objectKeys.plan(runId));
-  return stored ? (JSON.parse(Buffer.from(stored.body).toString('utf8')) as RunPlan) : undefined;
 }
 
 const redrawMs = 200;

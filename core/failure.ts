@@ -36,7 +36,8 @@ export type Failure =
   | { readonly kind: 'Fenced'; readonly mine: number; readonly current: number }
   | { readonly kind: 'CheckpointCorrupt'; readonly key: string; readonly expected: string; readonly actual: string }
   | { readonly kind: 'NotConverging'; readonly step: number; readonly loss: string; readonly layer?: string }
-  | { readonly kind: 'StorageFailed'; readonly what: string; readonly reason: string }
+  /** `reading`: it is there, or should be, and cannot be read. */
+  | { readonly kind: 'StorageFailed'; readonly what: string; readonly reason: string; readonly reading?: true }
   | {
       readonly kind: 'BudgetExhausted';
       readonly budget: 'recoveries' | 'launches' | 'time' | 'cost' | 'turns';
@@ -95,7 +96,7 @@ export function describeFailure(failure: Failure): string {
     case 'NotConverging':
       return `the loss became ${failure.loss} at step ${failure.step}${failure.layer ? ` (first seen in layer ${failure.layer})` : ''}: lower the learning rate or normalise the data`;
     case 'StorageFailed':
-      return `could not store ${failure.what}: ${failure.reason}`;
+      return `could not ${failure.reading ? 'read' : 'store'} ${failure.what}: ${failure.reason}`;
     case 'BudgetExhausted':
       return `the budget for ${failure.budget} is used up (${failure.spent} of ${failure.limit})${failure.because ? `; last cause: ${failure.because}` : ''}`;
     case 'Cancelled':

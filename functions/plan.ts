@@ -16,7 +16,7 @@ import type { RunPlan } from '../core/plan.ts';
 import { makePlan } from '../core/planning.ts';
 import { keys, objectKeys, type WireRow } from '../core/run.ts';
 import type { PlanOutput, RunRef } from '../core/workflow.ts';
-import { changeRun, findPlan, readPlan, readRun } from './rows.ts';
+import { changeRun, findPlan, readPlan, readRun, unreadable } from './rows.ts';
 
 const secretBytes = 32;
 
@@ -47,7 +47,7 @@ export async function plan({ runId }: RunRef, cloud: Cloud): Promise<PlanOutput>
 async function storePlan(runId: string, cloud: Cloud): Promise<RunPlan> {
   const config = await cloud.objects.get(objectKeys.config(runId));
   if (config === undefined) {
-    throw new CuttlefishError({ kind: 'StorageFailed', what: objectKeys.config(runId), reason: 'it is not there' });
+    throw unreadable(objectKeys.config(runId), 'it is not there');
   }
   const run = await readRun(cloud, runId);
   const text = new TextDecoder().decode(config.body);

@@ -28,13 +28,18 @@ export async function readRun({ table }: Pick<Cloud, 'table'>, runId: string): P
 
 export async function findPlan({ objects }: Pick<Cloud, 'objects'>, runId: string): Promise<RunPlan | undefined> {
   const stored = await objects.get(objectKeys.plan(runId));
-  return stored === undefined ? undefined : (JSON.parse(new TextDecoder().decode(stored.body)) as RunPlan);
+  if (stored === undefined) return undefined;
+  try {
+    return JSON.parse(new TextDecoder().decode(stored.body)) as RunPlan;
+  } catch (error) {
+    throw unreadable(objectKeys.plan(runId), 'it is damaged', error);
+  }
 }
 
 export async function readPlan(cloud: Pick<Cloud, 'objects'>, runId: string): Promise<RunPlan> {
   const plan = await findPlan(cloud, runId);
   if (plan !== undefined) return plan;
-  throw new CuttlefishError({ kind: 'StorageFailed', what: objectKeys.plan(runId), reason: 'it is not there' });
+  throw unreadable(objectKeys.plan(runId), 'it is not there');
 }
 
 export const isEnded = (run: RunRow): boolean => terminalPhases.includes(run.phase);
@@ -89,4 +94,8 @@ export async function attemptRows(
     tasks: tasks.filter((task) => task.launchedAtMs >= since),
     launches: launches.filter((launch) => launch.atMs >= since),
   };
+}
+
+export function unreadable(what: string, reason: string, cause?: unknown): CuttlefishError {
+  return new CuttlefishError({ kind: 'StorageFailed', what, reason, reading: true }, { cause });
 }

@@ -8,6 +8,7 @@ import { driveRun } from '../drive.ts';
 import { openHost } from '../host.ts';
 import { driverOf, hasEnded, look } from '../look.ts';
 import { createOutput, type ExitCode, exitCodes, type Output, usageError } from '../output.ts';
+import { commandFor } from '../paths.ts';
 import type { CommonOptions } from '../program.ts';
 import { findRun } from '../runs.ts';
 
@@ -49,7 +50,7 @@ export async function cancel(given: string, options: CommonOptions, output: Outp
     output.document({ runId, status: ended });
     output.print(
       ended === 'cancelled'
-        ? `Cancelled ${runId}. Its newest checkpoint is kept: "cuttlefish resume ${runId}" continues.`
+        ? `Cancelled ${runId}. Its newest checkpoint is kept: "${commandFor('resume', runId, world.stateDir)}" continues.`
         : `Run ${runId} ended before it could be cancelled: it is ${ended}.`,
     );
     return exitCodes.done;

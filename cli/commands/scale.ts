@@ -6,6 +6,7 @@ import { keys, type ProgressRow } from '../../core/run.ts';
 import { rangeText, resizeRun } from '../../functions/resize.ts';
 import { driverOf, look } from '../look.ts';
 import { type ExitCode, exitCodes, type Output, usageError } from '../output.ts';
+import { commandFor } from '../paths.ts';
 import type { CommonOptions } from '../program.ts';
 import { findRun } from '../runs.ts';
 
@@ -39,6 +40,7 @@ export async function scale(given: string, workers: string, options: CommonOptio
   });
   const now = `Run ${runId} aims at ${outcome.workers.max} worker(s)`;
   output.print(changed ? `${now} now; it was ${rangeText(before)}.` : `${now} already.`);
-  if (driver === undefined) output.note(`no process drives it: it takes effect with "cuttlefish resume ${runId}"`);
+  if (driver === undefined)
+    output.note(`no process drives it: it takes effect with "${commandFor('resume', runId, world.stateDir)}"`);
   return exitCodes.done;
 }

@@ -13,7 +13,7 @@ import {
 import { formatBytes, formatCount, formatMetric, formatSpan, formatTable } from '../format.ts';
 import { type Driver, driverOf, hasEnded, look, phaseInWords } from '../look.ts';
 import { type ExitCode, exitCodes, type Output } from '../output.ts';
-import { absoluteStateDir } from '../paths.ts';
+import { absoluteStateDir, commandFor } from '../paths.ts';
 import type { CommonOptions } from '../program.ts';
 import { observe } from '../progress.ts';
 import { readResult } from '../result.ts';
@@ -125,7 +125,7 @@ async function showOne(world: EmbeddedWorld, run: RunRow, output: Output): Promi
   for (const [title, lines] of sections) {
     if (lines.length > 0) output.print(`\n${title}\n${lines.map((line) => `  ${line}`).join('\n')}`);
   }
-  if (!hasEnded(run) && !driver) output.print(`\nContinue it with: cuttlefish resume ${run.runId}`);
+  if (!hasEnded(run) && !driver) output.print(`\nContinue it with: ${commandFor('resume', run.runId, world.stateDir)}`);
   return exitCodes.done;
 }
 

@@ -37,6 +37,9 @@ const refusals: Readonly<Record<string, string>> = {
   EMFILE: 'too many files are open (ulimit -n)',
 };
 
+/** Of a file that is there but does not hold what was written: the machine went down, or somebody changed it. */
+export const damaged = 'its file is damaged; use another state folder (--state), or remove what is damaged';
+
 /** What the file system said, in words where its own are hard to act on. */
 export function refusalOf(thrown: unknown): string {
   const code = codeOf(thrown) ?? '';
@@ -65,14 +68,16 @@ export function attempt<T>(what: string, step: () => T, expected: readonly strin
  * cannot (below /proc), and says "no such file" of a file system that is read-only.
  */
 export function makeFolder(path: string): void {
-  const refused = mkdirUnlessThere(path);
-  if (refused === undefined) return;
   const above = dirname(path);
-  if (codeOf(refused) !== 'ENOENT' || existsSync(above)) throw refused;
-  makeFolder(above);
-  const again = mkdirUnlessThere(path);
-  if (again !== undefined) throw again;
+  for (let turn = 0; ; turn += 1) {
+    const refused = mkdirUnlessThere(path);
+    if (refused === undefined) return;
+    // Other processes make and remove folders here too: what is above may have come since, and gone since.
+    if (codeOf(refused) !== 'ENOENT' || above === path || turn === fewTurns) throw refused;
+    if (!existsSync(above)) makeFolder(above);
+  }
 }
+const fewTurns = 5;
 
 function mkdirUnlessThere(path: string): unknown {
   try {
@@ -198,6 +203,6 @@ export function readJson<T>(path: string): T | undefined {
   try {
     return JSON.parse(text) as T;
   } catch (error) {
-    throw storageFailed(path, error);
+    throw new CuttlefishError({ kind: 'StorageFailed', what: path, reason: damaged, reading: true }, { cause: error });
   }
 }

@@ -25,8 +25,9 @@
  */
 import { linkSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { CuttlefishError } from '../../core/failure.ts';
 import type { Ids, Row, Stored, Table, When } from '../ports.ts';
-import { attempt, codeOf, makeFolder, publish, storageFailed, writeWhole } from './files.ts';
+import { attempt, codeOf, damaged, makeFolder, publish, storageFailed, writeWhole } from './files.ts';
 import { checkItem } from './item-size.ts';
 import { keyOf, nameOf } from './names.ts';
 import { encodeRow, encodeTombstone, type RowFile, toRow } from './row-file.ts';
@@ -217,6 +218,8 @@ function guard<T>(partition: string, key: string, step: () => T): T {
   try {
     return step();
   } catch (error) {
-    throw storageFailed(`row "${key}" of "${partition}"`, error);
+    const what = `row "${key}" of "${partition}"`;
+    if (!(error instanceof SyntaxError)) throw storageFailed(what, error);
+    throw new CuttlefishError({ kind: 'StorageFailed', what, reason: damaged, reading: true }, { cause: error });
   }
 }

@@ -134,7 +134,7 @@ describe('the embedded table among processes', () => {
     await table.put('run', 'row', {}, { absent: true });
     writeFileSync(join(stateDir, 'table', 'run', 'row', 'v000000000001'), '{"half');
     await expect(table.get('run', 'row')).rejects.toMatchObject({ name: 'StorageFailed' });
-    await expect(table.get('run', 'row')).rejects.toThrow(/row "row" of "run"/);
+    await expect(table.get('run', 'row')).rejects.toThrow(/could not read row "row" of "run": its file is damaged/);
   });
 });
 

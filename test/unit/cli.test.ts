@@ -7,6 +7,7 @@ import { checkAws, checkBundles, checkNode, checkStateFolder, compareVersions } 
 import { watchFolder } from '../../cli/inbox.ts';
 import { phaseInWords } from '../../cli/look.ts';
 import { exitCodeFor } from '../../cli/output.ts';
+import { commandFor } from '../../cli/paths.ts';
 import { createProgram, type Handlers } from '../../cli/program.ts';
 import { summarise } from '../../cli/result.ts';
 import { matchRun } from '../../cli/runs.ts';
@@ -19,6 +20,12 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'cuttlefish-cli-'));
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+test('commandFor() is what a person can type: with the state folder when it is not the usual one', () => {
+  expect(commandFor('resume', 'a-1', join(process.cwd(), '.cuttlefish'))).toBe('cuttlefish resume a-1');
+  expect(commandFor('resume', 'a-1', '/tmp/x')).toBe('cuttlefish resume a-1 --state /tmp/x');
+  expect(commandFor('cancel', 'a-1', "/tmp/o'clock x")).toBe(`cuttlefish cancel a-1 --state '/tmp/o'\\''clock x'`);
+});
 
 describe('matchRun()', () => {
   const runs = [
