@@ -2,7 +2,7 @@
  * P2, P3, P4 and P6 against a person: processes stopped and killed from outside at bad moments, commands given twice, and
  * the state folder taken away. Real processes and signals. Nothing hangs, nothing is left, the weights are the same.
  */
-import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { randomIds } from '../../cloud/embedded/ids.ts';
@@ -100,8 +100,11 @@ test('the state folder removed under a run: one clear error, and no process stay
   const config = lab.config('slow', slow);
   const run = lab.start(['train', config, '--json']);
   await training(run);
-  rmSync(lab.stateDir, { recursive: true, force: true, maxRetries: 5 });
+  // Gone at once: removing file by file would race with those who write them.
+  const moved = `${lab.stateDir}-moved`;
+  renameSync(lab.stateDir, moved);
   const ended = await run.ended;
+  rmSync(moved, { recursive: true, force: true });
   expect(ended.code).toBe(2);
   expect(ended.stderr).toMatch(/state folder .* is gone/);
   expect(ended.stderr).not.toMatch(/\n\s+at /);
