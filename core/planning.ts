@@ -68,8 +68,8 @@ export const timings: { readonly [W in PlanFacts['world']]: TimingPlan } = {
   embedded: {
     heartbeatIntervalMs: 200,
     // Floors: slow shards make everybody more patient (core/gang/patience.ts).
-    memberTimeoutMs: 750,
-    leaseDurationMs: 500,
+    memberTimeoutMs: 5 * second,
+    leaseDurationMs: 1500,
     progressIntervalMs: 250,
     watchHeartbeatSeconds: 20,
     watchTimeoutSeconds: 3600,

@@ -67,7 +67,7 @@ describe('makePlan() resolves', () => {
       startDeadlineMs: 20_000,
       holdDeadlineMs: 60_000,
     });
-    expect(made.timing).toMatchObject({ heartbeatIntervalMs: 200, leaseDurationMs: 500, watchHeartbeatSeconds: 20 });
+    expect(made.timing).toMatchObject({ heartbeatIntervalMs: 200, leaseDurationMs: 1500, watchHeartbeatSeconds: 20 });
     expect(made.price).toMatchObject({ usdPerHour: 0, worstCaseUsd: 0 });
   });
 
