@@ -142,7 +142,10 @@ function messageIn(cause: string): string {
 }
 
 /** DR1. */
-export function onInterrupt(output: Output): { readonly happened: Promise<'interrupted'>; forget(): void } {
+export function onInterrupt(
+  output: Output,
+  then = 'the run can be continued',
+): { readonly happened: Promise<'interrupted'>; forget(): void } {
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   let listener: () => void = () => undefined;
   const happened = new Promise<'interrupted'>((resolve) => {
@@ -150,7 +153,7 @@ export function onInterrupt(output: Output): { readonly happened: Promise<'inter
     listener = () => {
       if (asked) process.exit(exitCodes.cancelled);
       asked = true;
-      output.note('\nStopping the tasks; the run can be continued. (Once more ends at once.)');
+      output.note(`\nStopping the tasks; ${then}. (Once more ends at once.)`);
       resolve('interrupted');
     };
   });

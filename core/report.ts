@@ -47,7 +47,7 @@ export function composeResult(status: RunResult['status'], rows: RunRows, failur
   const checkpoint = rows.checkpoints?.manifests[0];
   const accuracy = outcome?.metrics.accuracy ?? last?.accuracy;
   const loss = outcome?.metrics.loss ?? last?.loss;
-  const { model, ...others } = rows.artifacts;
+  const { model, plan, ...written } = rows.artifacts;
   const trained = outcome?.kind === 'trained';
   return {
     runId: run.runId,
@@ -69,7 +69,11 @@ export function composeResult(status: RunResult['status'], rows: RunRows, failur
     costUsd: Number(rows.costUsd.toFixed(6)),
     transitions: transitionsOf(rows),
     ...(failure === undefined ? {} : { failure: { ...failure, message: describeFailure(failure) } }),
-    artifacts: trained && model !== undefined ? { model, ...others } : others,
+    artifacts: {
+      ...(trained && model !== undefined ? { model } : {}),
+      ...written,
+      ...(rows.plan === undefined || plan === undefined ? {} : { plan }),
+    },
   };
 }
 

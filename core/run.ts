@@ -402,11 +402,13 @@ export interface RunResult {
   readonly transitions: number;
   readonly failure?: Failure & { readonly message?: string };
   readonly artifacts: {
+    /** Only of a run that trained to its end. */
     readonly model?: string;
     readonly metrics: string;
     readonly report: string;
     readonly result: string;
     readonly events: string;
-    readonly plan: string;
+    /** Not of a run that could not be planned. */
+    readonly plan?: string;
   };
 }

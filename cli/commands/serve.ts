@@ -104,7 +104,7 @@ export async function serve(options: ServeOptions, output: Output): Promise<Exit
     follow(runId, execution);
   }
 
-  const interruption = onInterrupt(output);
+  const interruption = onInterrupt(output, 'what is unfinished goes on with the next serve');
   const folder = join(host.cloud.stateDir, 'bucket', 'configs');
   makeFolder(folder);
   const open = await host.cloud.table.query<OpenRow>(clusterPartition, clusterPrefixes.open);

@@ -52,15 +52,22 @@ async function finished(run: Running): Promise<RunResult> {
   return result;
 }
 
-test('a worker that is stopped from outside and never wakes is replaced and ended', async () => {
-  const config = lab.config('slow', slow);
-  const run = lab.start(['train', config, '--json', '--workers', '2:2']);
-  await training(run);
-  process.kill(await processOf(follower(run)), 'SIGSTOP');
-  const result = await finished(run);
-  expect(result).toMatchObject({ recoveries: 1, lostSteps: 0 });
-  expect(lab.events(result.runId).map(({ event }) => event)).toContain('member.silent');
-}, 60_000);
+test.each([
+  ['a worker', follower],
+  ['the leader', leader],
+] as const)(
+  '%s that is stopped from outside and never wakes is replaced and ended',
+  async (_, victim) => {
+    const config = lab.config('slow', slow);
+    const run = lab.start(['train', config, '--json', '--workers', '2:2']);
+    await training(run);
+    process.kill(await processOf(victim(run)), 'SIGSTOP');
+    const result = await finished(run);
+    expect(result).toMatchObject({ recoveries: 1, lostSteps: 0 });
+    expect(lab.events(result.runId).map(({ event }) => event)).toContain('member.silent');
+  },
+  60_000,
+);
 
 test('tasks killed one after the other, each while the one before is being replaced', async () => {
   const config = lab.config('slow', slow);

@@ -34,7 +34,7 @@ test('plain TensorFlow.js loads the model and predicts with the accuracy that th
   const result = await lab.train(lab.config('exported', config));
   const { artifacts, metrics } = result;
   const model = await loadLayersModel(fromFiles(artifacts.model!));
-  const plan = JSON.parse(readFileSync(artifacts.plan, 'utf8')) as RunPlan;
+  const plan = JSON.parse(readFileSync(artifacts.plan!, 'utf8')) as RunPlan;
   const data = await loadDataset(plan, createDatasets({ bucketFolder: lab.folder }));
   const { size } = data.test;
   const batch = data.test.gather(

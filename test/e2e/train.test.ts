@@ -44,7 +44,7 @@ describe('cuttlefish train configs/digits.yaml', () => {
     const lines = readFileSync(result.artifacts.metrics, 'utf8').trim().split('\n');
     expect(lines).toHaveLength(result.epochs);
     expect(JSON.parse(lines.at(-1)!).accuracy).toBe(result.metrics.accuracy);
-    expect(JSON.parse(readFileSync(result.artifacts.plan, 'utf8')).runId).toBe(result.runId);
+    expect(JSON.parse(readFileSync(result.artifacts.plan!, 'utf8')).runId).toBe(result.runId);
     const events = lab.events(result.runId);
     expect(events.map(({ event }) => event)).toContain('run.decided');
     for (const { event, why } of events) if (event === 'run.decided') expect(why).toBeTruthy();

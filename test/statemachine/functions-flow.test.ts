@@ -111,6 +111,7 @@ test('data that cannot be used ends the run before a launch, and is told beside 
   expect(await text(h, 'configs/data.yaml.errors.txt')).toContain('nowhere.csv');
   const result = JSON.parse((await text(h, objectKeys.result('data'))) ?? '') as RunResult;
   expect(result).toMatchObject({ status: 'failed', failure: { kind: 'DataInvalid' } });
+  expect(result.artifacts).not.toHaveProperty('plan');
 });
 
 test('capacity that is short at first is asked for again, and the run goes on when it is there', async () => {

@@ -148,7 +148,7 @@ describe('composeResult', () => {
 
   test('of a run that was cancelled tells what there is, and why', () => {
     const result = composeResult('cancelled', rows, { kind: 'Cancelled', by: 'me' });
-    const { model: _, ...others } = artifacts;
+    const { model: _, plan: __, ...others } = artifacts;
     expect(result).toMatchObject({
       status: 'cancelled',
       epochs: 2,
