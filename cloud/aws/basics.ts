@@ -1,21 +1,7 @@
-/** Clock, ids, log and notices of a process on AWS: the system's own, and one JSON line on standard output for each log event. */
+/** Ids, log and notices of a process on AWS: one JSON line on standard output for each log event. */
 import { randomBytes } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
-import type { Clock, Ids, Log, LogLevel, Notices } from '../ports.ts';
+import type { Ids, Log, LogLevel, Notices } from '../ports.ts';
 import type { Environment } from './settings.ts';
-
-export const systemClock: Clock = {
-  now: () => Date.now(),
-  monotonic: () => performance.now(),
-  async sleep(ms, signal) {
-    try {
-      await delay(ms, undefined, signal === undefined ? {} : { signal });
-    } catch (thrown) {
-      // Node throws an AbortError of its own; the caller gets the reason that it gave.
-      throw signal?.aborted ? signal.reason : thrown;
-    }
-  },
-};
 
 export const systemIds: Ids = { hex: (bytes) => randomBytes(bytes).toString('hex') };
 

@@ -5,8 +5,8 @@
  */
 import type { LaunchKind } from '../../core/plan.ts';
 import type { Cloud, Log } from '../ports.ts';
+import { systemClock } from '../system-clock.ts';
 import type { Capacity } from './capacity.ts';
-import { systemClock } from './clock.ts';
 import { createDatasets } from './datasets.ts';
 import { type Bus, createBus } from './events.ts';
 import { randomIds } from './ids.ts';

@@ -1,9 +1,9 @@
 import { S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { systemClock } from '../../cloud/aws/basics.ts';
 import { allowedObject, awsDatasets } from '../../cloud/aws/datasets.ts';
 import { awsObjects } from '../../cloud/aws/objects.ts';
 import { readSettings } from '../../cloud/aws/settings.ts';
+import { systemClock } from '../../cloud/system-clock.ts';
 import { type AwsStub, s3Error, startAwsStub, stubClient, stubEnvironment } from '../support/aws-stub.ts';
 
 let stub: AwsStub;

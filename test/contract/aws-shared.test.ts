@@ -1,10 +1,10 @@
 /** The AWS adapters of objects and data sets against the clauses of their ports. */
 import { S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll } from 'vitest';
-import { systemClock } from '../../cloud/aws/basics.ts';
 import { awsDatasets } from '../../cloud/aws/datasets.ts';
 import { awsObjects } from '../../cloud/aws/objects.ts';
 import { readSettings } from '../../cloud/aws/settings.ts';
+import { systemClock } from '../../cloud/system-clock.ts';
 import { stubClient, stubEnvironment } from '../support/aws-stub.ts';
 import { type SmallS3, startSmallS3 } from '../support/small-s3.ts';
 import { describeClock } from './clock.ts';

@@ -1,9 +1,9 @@
 import { ECSClient } from '@aws-sdk/client-ecs';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { systemClock } from '../../cloud/aws/basics.ts';
 import { readSettings } from '../../cloud/aws/settings.ts';
 import { awsTasks } from '../../cloud/aws/tasks.ts';
 import type { LaunchRequest, TaskRunner } from '../../cloud/ports.ts';
+import { systemClock } from '../../cloud/system-clock.ts';
 import { CuttlefishError } from '../../core/failure.ts';
 import { type AwsStub, json, jsonError, startAwsStub, stubClient, stubEnvironment } from '../support/aws-stub.ts';
 

@@ -5,9 +5,9 @@
  */
 import { appendFileSync } from 'node:fs';
 import { loadStateMachine } from '../../../cloud/embedded/asl/load.ts';
-import { systemClock } from '../../../cloud/embedded/clock.ts';
 import { randomIds } from '../../../cloud/embedded/ids.ts';
 import { createWorkflowHost } from '../../../cloud/embedded/workflow.ts';
+import { systemClock } from '../../../cloud/system-clock.ts';
 
 const [stateDir = '', name = '', logFile = '', steps = '1', stepMs = '0'] = process.argv.slice(2);
 

@@ -4,9 +4,9 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildSync } from 'esbuild';
 import { expect, test } from 'vitest';
-import { systemClock } from '../../../cloud/embedded/clock.ts';
 import { createTokenWorkflow } from '../../../cloud/embedded/tokens.ts';
 import type { StatusChangeEvent } from '../../../cloud/embedded/workflow.ts';
+import { systemClock } from '../../../cloud/system-clock.ts';
 import { after, historyOf, machine, openHost, temporaryFolder } from './machine.ts';
 import { virtualClock } from './virtual-clock.ts';
 

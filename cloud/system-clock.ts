@@ -1,6 +1,5 @@
-/** The clock of the machine. */
-import { performance } from 'node:perf_hooks';
-import type { Clock } from '../ports.ts';
+/** The clock of the machine, the same in every world that has a real one. */
+import type { Clock } from './ports.ts';
 
 /** A timer of Node takes at most 2^31 - 1 ms and fires at once for more. */
 const longestTimerMs = 2_147_483_647;
@@ -10,10 +9,10 @@ export const systemClock: Clock = {
   monotonic: () => performance.now(),
   sleep: async (ms, signal) => {
     const until = performance.now() + ms;
-    for (;;) {
-      const left = until - performance.now();
+    // Node's timers count from when its loop last looked at the clock, so they may fire a millisecond or two early.
+    for (let left = ms; ; left = until - performance.now()) {
       await pause(Math.min(Math.max(left, 0), longestTimerMs), signal);
-      if (performance.now() >= until || left <= longestTimerMs) return;
+      if (performance.now() >= until) return;
     }
   },
 };
