@@ -28,7 +28,7 @@ const rules: readonly Rule[] = [
   {
     files: /^cloud\/aws\//,
     own: /^(core\/|cloud\/[^/]+\.ts$|cloud\/aws\/)/,
-    packages: new RegExp(`^(${sdk}|@smithy/.*|${pureNode}|node:(https?|perf_hooks))$`),
+    packages: new RegExp(`^(${sdk}|@smithy/.*|${pureNode}|node:(https?|timers/promises|perf_hooks))$`),
   },
   {
     files: /^cloud\/embedded\//,
