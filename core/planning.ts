@@ -24,11 +24,11 @@ import type {
   LayerPlan,
   NetworkPlan,
   RunPlan,
-  TimingPlan,
   TrainingPlan,
 } from './plan.ts';
 import { priceOf } from './price.ts';
 import { planRole } from './sizing.ts';
+import { timingOf } from './timing.ts';
 
 export interface PlanFacts {
   readonly runId: string;
@@ -64,26 +64,6 @@ export type Planned =
 const second = 1000;
 const minute = 60 * second;
 
-export const timings: { readonly [W in PlanFacts['world']]: TimingPlan } = {
-  embedded: {
-    heartbeatIntervalMs: 200,
-    // Floors: slow shards make everybody more patient (core/gang/patience.ts).
-    memberTimeoutMs: 5 * second,
-    leaseDurationMs: 1500,
-    progressIntervalMs: 250,
-    watchHeartbeatSeconds: 20,
-    watchTimeoutSeconds: 3600,
-  },
-  aws: {
-    heartbeatIntervalMs: 5 * second,
-    memberTimeoutMs: 30 * second,
-    leaseDurationMs: 15 * second,
-    progressIntervalMs: 5 * second,
-    watchHeartbeatSeconds: 300,
-    watchTimeoutSeconds: 12 * 3600,
-  },
-};
-
 export function makePlan(config: Config, facts: PlanFacts): Planned {
   const problems: Problem[] = worldProblems(config, facts);
   const data = planData(config, facts, problems);
@@ -102,7 +82,7 @@ export function makePlan(config: Config, facts: PlanFacts): Planned {
   };
   const cluster = planCluster(config, facts, memory, problems);
   if (cluster === undefined) return invalid(problems, facts);
-  const timing = timings[facts.world];
+  const timing = timingOf(facts.world, training.mode);
   const { maxRecoveries, maxLaunches } = config.recovery;
   const { maxDuration, maxCostUsd } = config.limits;
   const groups = [cluster.worker, cluster.parameterServer].map(({ max, cpu, memoryMiB }) => ({

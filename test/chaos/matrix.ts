@@ -41,7 +41,7 @@ const atStep: { readonly [M in Cell['when']]: number } = {
 export function courseOf({ who, what, when }: Cell): Course {
   const before = when === 'another recovery' ? ['kill worker 2 at step 14'] : [];
   // Longer than anybody is waited for; all at once may be short, for nobody is there to miss them.
-  const time = what === 'pause' ? ` for ${who === 'all' ? '1500ms' : '8s'}` : '';
+  const time = what === 'pause' ? ` for ${who === 'all' ? '1500ms' : '4s'}` : '';
   return {
     workers: '1:3',
     servers: who === 'parameter-server 0' ? 1 : 0,

@@ -30,8 +30,8 @@ test('--chaos "kill worker 1 at step 15": the run goes on by itself to the same 
 test('a worker that hangs without dying is replaced, and what it does when it wakes up changes nothing', async () => {
   const config = lab.config('slow', slow);
   const undisturbed = await lab.train(config, '--workers', '2:2');
-  // Longer than the 5 s after which a silent member is given up on a laptop.
-  const disturbed = await lab.train(config, '--workers', '2:2', '--chaos', 'pause worker 1 at step 15 for 9s');
+  // Longer than the second after which a silent member is given up on a laptop.
+  const disturbed = await lab.train(config, '--workers', '2:2', '--chaos', 'pause worker 1 at step 15 for 4s');
   expect(disturbed.weightsDigest).toBe(undisturbed.weightsDigest);
   expect(disturbed.generations).toBeGreaterThanOrEqual(2);
   expect(lab.leftovers()).toEqual([]);

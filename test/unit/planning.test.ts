@@ -67,8 +67,20 @@ describe('makePlan() resolves', () => {
       startDeadlineMs: 20_000,
       holdDeadlineMs: 60_000,
     });
-    expect(made.timing).toMatchObject({ heartbeatIntervalMs: 200, leaseDurationMs: 1500, watchHeartbeatSeconds: 20 });
+    expect(made.timing).toMatchObject({ heartbeatIntervalMs: 200, leaseDurationMs: 500, watchHeartbeatSeconds: 20 });
     expect(made.price).toMatchObject({ usdPerHour: 0, worstCaseUsd: 0 });
+  });
+
+  it('a member that hangs as missed within a second on the laptop, but where nobody waits for it', () => {
+    const missedAfterMs = (mode: string, servers: number): number => {
+      const cluster = `cluster: {launch: local, parameterServers: ${servers}}\n`;
+      const { memberTimeoutMs, heartbeatIntervalMs } = planned(
+        `${mnist}${mlp}training: {mode: ${mode}}\n${cluster}`,
+      ).timing;
+      return memberTimeoutMs + heartbeatIntervalMs;
+    };
+    expect(missedAfterMs('synchronous', 0)).toBeLessThan(1000);
+    expect(missedAfterMs('asynchronous', 2)).toBeGreaterThan(4000);
   });
 
   it('the ladder from Spot to on-demand on AWS, and the price of its dearest rung', () => {
