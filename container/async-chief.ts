@@ -12,7 +12,7 @@ import { record } from '../cloud/journal.ts';
 import type { Cloud } from '../cloud/ports.ts';
 import { isCheckpointDue, smoothedMs } from '../core/cadence.ts';
 import { rollText } from '../core/data/roll-call.ts';
-import { type Failure, toFailure } from '../core/failure.ts';
+import { CuttlefishError, type Failure, toFailure } from '../core/failure.ts';
 import { inAll } from '../core/gang/async/applied.ts';
 import type { AsyncMember } from '../core/gang/async/member.ts';
 import {
@@ -37,7 +37,7 @@ import {
 } from '../core/run.ts';
 import { learningRateAt } from '../core/schedule.ts';
 import { shouldStop } from '../core/stop.ts';
-import { restoreCheckpoint, saveCheckpoint } from './checkpoint.ts';
+import { refusalOf, restoreCheckpoint, saveCheckpoint } from './checkpoint.ts';
 import { publish, publishFailure } from './finish.ts';
 import type { Leadership } from './leadership.ts';
 import type { Meter } from './meter.ts';
@@ -122,6 +122,12 @@ export class AsyncChief {
       }));
     }
     const { manifest, parameters, slots } = found;
+    const foreign = refusalOf(manifest, replica.engine.name);
+    if (foreign !== undefined) {
+      this.done = manifest.step;
+      await this.giveUp(foreign);
+      throw new CuttlefishError(foreign);
+    }
     this.savedStep = Math.max(this.savedStep, manifest.step);
     await this.note('training.restored', { step: manifest.step, partitions });
     return partitions.map((partition) => {
@@ -157,8 +163,9 @@ export class AsyncChief {
     const loss = evaluation.lossSum / evaluation.samples;
     const accuracy = evaluation.correct / evaluation.samples;
     for (const one of missing) {
-      const sums = sumsOf(copies, one - 1);
-      const [samples, lossSum, correct, ...roll] = sums;
+      // An item may have been computed twice, each time for other partitions: the loss is then theirs, the samples are the same.
+      const tallies = copies.map((copy) => sumsOf(copy, one - 1));
+      const [samples, lossSum, correct, ...roll] = tallies[0] ?? noTally;
       const row: EpochRow = {
         epoch: one,
         step: one * training.stepsPerEpoch,
@@ -174,7 +181,7 @@ export class AsyncChief {
         generation: gang.generation,
         atMs: cloud.clock.now(),
         rollCall: rollText(roll),
-        dataExactlyOnce: replica.isEveryoneOnce(sums),
+        dataExactlyOnce: tallies.every((sums) => replica.isEveryoneOnce(sums)),
       };
       await cloud.table.put(runId, keys.epoch(one), row, { absent: true });
     }
@@ -308,7 +315,8 @@ export class AsyncChief {
         epoch,
         generation,
         engine: replica.engine.name,
-        epochSums: sumsOf(copies, epoch),
+        // Each mark has its own.
+        epochSums: noTally,
         stopState: [],
         optimizerStep: step,
         partitions: copies.map(({ mark }): Mark => mark),
@@ -356,6 +364,6 @@ function doneIn(copies: readonly Copy[]): number {
 }
 
 /** 0-based epoch. */
-function sumsOf(copies: readonly Copy[], epoch: number): Tally {
-  return copies[0]?.mark.sums.find((tally) => tally.epoch === epoch)?.sums ?? noTally;
+function sumsOf({ mark }: Copy, epoch: number): Tally {
+  return mark.sums.find((tally) => tally.epoch === epoch)?.sums ?? noTally;
 }

@@ -229,6 +229,15 @@ export async function restoreCheckpoint(cloud: World, plan: Pick<Plan, 'runId'>)
   return { kind: 'none', damaged };
 }
 
+/** Why this engine may not go on from a checkpoint: the weights would depend on where the run was resumed (P2). */
+export function refusalOf({ step, engine }: CheckpointManifest, mine: string): Failure | undefined {
+  if (engine === mine) return undefined;
+  const message =
+    `the checkpoint of step ${step} was computed by the engine "${engine}", this machine has "${mine}": going on would ` +
+    `give other weights than the run has promised. Resume it where "${engine}" runs, or start a new run`;
+  return { kind: 'Conflict', message };
+}
+
 type Inspected =
   | { readonly kind: 'read'; readonly bytes: Uint8Array }
   | { readonly kind: 'damaged'; readonly digest: string; readonly failure: Failure }

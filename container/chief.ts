@@ -12,18 +12,10 @@ import { CuttlefishError, type Failure, toFailure } from '../core/failure.ts';
 import type { Member } from '../core/gang/member.ts';
 import { type BeatReport, noSums } from '../core/gang/messages.ts';
 import type { RunPlan } from '../core/plan.ts';
-import {
-  type CheckpointManifest,
-  type EpochRow,
-  type GangMember,
-  keys,
-  type ProgressRow,
-  prefixes,
-  type TaskId,
-} from '../core/run.ts';
+import { type EpochRow, type GangMember, keys, type ProgressRow, prefixes, type TaskId } from '../core/run.ts';
 import { learningRateAt } from '../core/schedule.ts';
 import { shouldStop } from '../core/stop.ts';
-import { restoreCheckpoint } from './checkpoint.ts';
+import { refusalOf, restoreCheckpoint } from './checkpoint.ts';
 import { publish, publishFailure } from './finish.ts';
 import type { Leadership } from './leadership.ts';
 import type { Meter } from './meter.ts';
@@ -85,17 +77,17 @@ export class Chief {
 
   /**
    * Finds the newest intact checkpoint; `load` puts it in the engine and answers its step, 0 when there is none. One that
-   * another engine computed is refused: the weights would depend on where the run was resumed (P2).
+   * another engine computed ends the run.
    */
   async restore(): Promise<{ readonly load: () => number }> {
     await this.inherit();
     const found = await restoreCheckpoint(this.cloud, this.plan);
     if (found.kind === 'none') return { load: () => this.loaded(0, found.damaged) };
     const { manifest, parameters, slots } = found;
-    if (manifest.engine !== this.replica.engine.name) {
-      const failure = otherEngine(manifest, this.replica.engine.name);
-      await this.giveUp(failure, manifest.step);
-      throw new CuttlefishError(failure);
+    const foreign = refusalOf(manifest, this.replica.engine.name);
+    if (foreign !== undefined) {
+      await this.giveUp(foreign, manifest.step);
+      throw new CuttlefishError(foreign);
     }
     const state = new Float32Array(parameters.length + slots.length);
     state.set(parameters);
@@ -261,11 +253,4 @@ export class Chief {
       this.cloud.log.write('warn', 'task.faltered', { what: `recording ${event}`, failure: toFailure(error) });
     }
   }
-}
-
-function otherEngine({ step, engine }: CheckpointManifest, mine: string): Failure {
-  const message =
-    `the checkpoint of step ${step} was computed by the engine "${engine}", this machine has "${mine}": going on would ` +
-    `give other weights than the run has promised. Resume it where "${engine}" runs, or start a new run`;
-  return { kind: 'Conflict', message };
 }

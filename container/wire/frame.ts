@@ -19,14 +19,9 @@
  *  FR2 What does not parse is a refusal, never a throw: the caller closes that connection and nothing else happens.
  *  FR3 Payloads are copied out of the stream into a buffer of their own: the receiver may keep and change them.
  */
-import {
-  asyncJsonTypes,
-  isParcel,
-  type ParcelMessage,
-  parcelTypes,
-  type WireMessage,
-} from '../../core/gang/async/messages.ts';
+import { isParcel, type ParcelMessage, type WireMessage } from '../../core/gang/async/messages.ts';
 import { type EpochSums, epochSumsLength } from '../../core/gang/messages.ts';
+import { isParcelHead, isSmallMessage } from '../../core/gang/well-formed.ts';
 
 export const headerBytes = 28;
 const magic = 0x314c5443;
@@ -40,7 +35,8 @@ export interface FrameLimits {
   readonly stateLength: number;
 }
 
-const jsonLimitBytes = 64 * 1024;
+/** Room for a gang of 256 workers and as many parameter servers. */
+const jsonLimitBytes = 256 * 1024;
 
 /** Header and payload, to be written one after the other. The payload is not copied: leave it alone until it is sent. */
 export function encode(message: WireMessage): readonly Uint8Array[] {
@@ -210,35 +206,16 @@ function floats(body: Uint8Array, from: number): Float32Array {
   return new Float32Array(body.buffer, body.byteOffset + from, (body.byteLength - from) / 4);
 }
 
-/** The tensor messages never travel as JSON: one that claims to be is refused with the rest. */
-const jsonTypes: ReadonlySet<string> = new Set([
-  'lead',
-  'hello',
-  'welcome',
-  'prepare',
-  'prepared',
-  'begin',
-  'fetch',
-  'caught-up',
-  'beat',
-  'leaving',
-  'suspect',
-  'dismiss',
-  'fenced',
-  'want-snapshot',
-]);
-
 function parcelOf(body: Uint8Array, textLength: number): WireMessage | undefined {
   if (textLength % 4 !== 0 || textLength > body.length || textLength > jsonLimitBytes) return undefined;
   const head = parse(body.subarray(0, textLength));
-  if (head === undefined || !parcelTypes.has(head.type)) return undefined;
+  if (head === undefined || !isParcelHead(head)) return undefined;
   return { ...head, payload: floats(body, textLength) } as unknown as WireMessage;
 }
 
 function fromJson(body: Uint8Array): WireMessage | undefined {
   const value = parse(body);
-  const known = value !== undefined && (jsonTypes.has(value.type) || asyncJsonTypes.has(value.type));
-  return known ? (value as unknown as WireMessage) : undefined;
+  return value !== undefined && isSmallMessage(value) ? (value as unknown as WireMessage) : undefined;
 }
 
 function parse(bytes: Uint8Array): { readonly type: string } | undefined {

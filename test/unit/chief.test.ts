@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
+import { AsyncChief, type AsyncChiefParts } from '../../container/async-chief.ts';
 import { saveCheckpoint } from '../../container/checkpoint.ts';
-import { Chief } from '../../container/chief.ts';
+import { Chief, type ChiefParts } from '../../container/chief.ts';
 import type { Dataset } from '../../container/data/port.ts';
 import { createEngine } from '../../container/engine/create.ts';
 import { Leadership } from '../../container/leadership.ts';
@@ -28,7 +29,7 @@ const plan = {
 } as unknown as RunPlan;
 const self: GangMember = { taskId: 'task-1', slot: 'worker/0', role: 'worker', host: 'localhost', port: 1 };
 
-async function chiefAfter(engine: string) {
+async function after(engine: string) {
   const cloud = createMemoryWorld();
   const state = { parameters: new Float32Array(8).fill(2), slots: new Float32Array(0) };
   const at = { step: 20, epoch: 2, generation: 1, optimizerStep: 20 };
@@ -43,23 +44,30 @@ async function chiefAfter(engine: string) {
     () => 1000,
     () => {},
   );
-  const chief = new Chief({ cloud, plan, self, replica, leadership, meter, generation: () => 2 });
-  return { cloud, chief, computing };
+  return { cloud, computing, parts: { cloud, plan, self, replica, leadership, meter, generation: () => 2 } };
 }
 
+type Parts = Omit<AsyncChiefParts, 'cut'>;
+const cut = { partitions: 2, parameterLength: 8, trainableLength: 8, slots: 0, tailLength: 3 };
+
 test('the state of the newest checkpoint is taken when the same engine computed it', async () => {
-  const { chief, computing } = await chiefAfter('portable');
-  (await chief.restore()).load();
+  const { parts, computing } = await after('portable');
+  (await new Chief(parts).restore()).load();
   expect([...computing.parameters]).toEqual(new Array(8).fill(2));
 });
 
-test('a checkpoint of another engine ends the run with the reason, and changes nothing (P2)', async () => {
-  const { cloud, chief, computing } = await chiefAfter('exact');
-  const before = computing.parameters.slice();
-  await expect(chief.restore()).rejects.toThrow(
-    /the checkpoint of step 20 was computed by the engine "exact", this machine has "portable"/,
-  );
-  expect(computing.parameters).toEqual(before);
-  const outcome = await cloud.table.get<OutcomeRow>(plan.runId, keys.outcome);
-  expect(outcome?.value).toMatchObject({ kind: 'failed', failure: { kind: 'Conflict' }, steps: 20 });
-});
+const another = /the checkpoint of step 20 was computed by the engine "exact", this machine has "portable"/;
+
+for (const [mode, restore] of [
+  ['synchronous', (parts: Parts) => new Chief(parts).restore()],
+  ['asynchronous', (parts: Parts) => new AsyncChief({ ...parts, cut }).restore([0, 1])],
+] as const) {
+  test(`a checkpoint of another engine ends a ${mode} run with the reason, and changes nothing (P2)`, async () => {
+    const { cloud, parts, computing } = await after('exact');
+    const before = computing.parameters.slice();
+    await expect(restore(parts)).rejects.toThrow(another);
+    expect(computing.parameters).toEqual(before);
+    const outcome = await cloud.table.get<OutcomeRow>(plan.runId, keys.outcome);
+    expect(outcome?.value).toMatchObject({ kind: 'failed', failure: { kind: 'Conflict' }, steps: 20 });
+  });
+}

@@ -130,15 +130,14 @@ const others: { readonly [T in Exclude<AsyncType, ParcelMessage['type']>]: true 
   replicated: true,
 };
 
-export const parcelTypes: ReadonlySet<string> = new Set(Object.keys(parcels));
-/** The small ones, which travel as JSON. */
-export const asyncJsonTypes: ReadonlySet<string> = new Set(Object.keys(others));
+const parcelTypes: ReadonlySet<string> = new Set(Object.keys(parcels));
+const smallTypes: ReadonlySet<string> = new Set(Object.keys(others));
 
 /** Whatever travels between two tasks of a run, in either mode. */
 export type WireMessage = Message | AsyncMessage;
 
 export function isAsync(message: WireMessage): message is AsyncMessage {
-  return parcelTypes.has(message.type) || asyncJsonTypes.has(message.type);
+  return parcelTypes.has(message.type) || smallTypes.has(message.type);
 }
 
 export function isParcel(message: WireMessage): message is ParcelMessage {

@@ -53,6 +53,22 @@ describe('frames', () => {
     );
   });
 
+  it('have room for the largest gang', () => {
+    const of = (role: 'worker' | 'parameter-server') =>
+      Array.from({ length: 256 }, (_, i) => {
+        const where = {
+          host: '2001:0db8:0000:0000:0000:ff00:0042:8329',
+          port: 65_535,
+          engine: 'portable',
+          turn: 123_456,
+        };
+        return { taskId: 'f'.repeat(36), slot: `${role}/${i}`, role, ...where };
+      });
+    const gang = { generation: 1, leader: 'f'.repeat(36), workers: of('worker'), servers: of('parameter-server') };
+    const begin: WireMessage = { type: 'begin', gang, fromStep: 0, behind: gang.workers.map(({ taskId }) => taskId) };
+    expect(new Decoder(limits).feed(bytesOf([begin]))).toEqual({ kind: 'messages', messages: [begin] });
+  });
+
   it('own their payload: later bytes of the stream do not change it', () => {
     const bytes = bytesOf([samples[2] as WireMessage]);
     const fed = new Decoder(limits).feed(bytes);
@@ -107,5 +123,25 @@ describe('frames', () => {
     expect(refused(json('{"type":"__proto__"}'))).toBe('not a message');
     expect(refused(json('{"type":'))).toBe('not a message');
     expect(refused(json('{"type":"leaving"}'))).toBe('accepted');
+    // Of ours, but with a field that is missing, of another type or out of range, at any depth.
+    expect(refused(json('{"type":"open","generation":3}'))).toBe('accepted');
+    expect(refused(json('{"type":"open"}'))).toBe('not a message');
+    expect(refused(json('{"type":"open","generation":"3"}'))).toBe('not a message');
+    expect(refused(json('{"type":"work","generation":3,"item":-1}'))).toBe('not a message');
+    expect(refused(json('{"type":"work","generation":3,"item":1e300}'))).toBe('not a message');
+    expect(refused(json('{"type":"held","generation":3,"partition":{"__proto__":1}}'))).toBe('not a message');
+    expect(refused(json('{"type":"begin","gang":{"generation":1,"leader":"a"},"fromStep":0,"behind":[]}'))).toBe(
+      'not a message',
+    );
+  });
+
+  it('refuse a parcel whose text is not that of a parcel', () => {
+    const parcel = (head: object): Uint8Array => bytesOf([{ ...head, payload: floats(4) } as unknown as WireMessage]);
+    const push = { type: 'push', generation: 3, item: 4, partition: 1, base: 3 };
+    expect(refused(parcel(push))).toBe('accepted');
+    expect(refused(parcel({ ...push, base: null }))).toBe('not a message');
+    expect(refused(parcel({ type: 'state', generation: 3, mark: { ...mark, applied: { below: 7 } } }))).toBe(
+      'not a message',
+    );
   });
 });
