@@ -17,7 +17,7 @@ import type { RunPlan } from '../core/plan.ts';
 import { learningRateAt } from '../core/schedule.ts';
 import { cover, type Range, rootLevel, shardRange, type TreeNode } from '../core/shards.ts';
 import type { Dataset, SampleSet } from './data/port.ts';
-import { type Engine, type Evaluation, type KeyedBatch, mostShards } from './engine/port.ts';
+import type { Engine, Evaluation, KeyedBatch } from './engine/port.ts';
 import type { Meter } from './meter.ts';
 
 /** Samples that are evaluated between two looks at the event loop. */
@@ -70,10 +70,10 @@ export class Replica {
       : [{ node: { level: rootLevel(training.shards), index: 0 }, vector: whole }];
   }
 
-  /** The nodes of the tree that cover the shards, as large as the engine takes at once and as time allows. */
+  /** The nodes of the tree that cover the shards, as large as time allows. */
   private portions(shards: Range): TreeNode[] {
     const inTime = Math.floor(Math.log2(Math.max(1, breathMs / this.shardMs)));
-    const most = this.engine.contributions === undefined ? 0 : Math.min(inTime, Math.log2(mostShards));
+    const most = this.engine.contributions === undefined ? 0 : inTime;
     return cover(shards).flatMap(({ level, index }) => {
       if (level <= most) return [{ level, index }];
       const parts = 2 ** (level - most);
@@ -88,7 +88,7 @@ export class Replica {
     const own = out.subarray(0, contributionLength);
     if (this.engine.contributions === undefined) {
       for (const { batch, key } of parts) this.engine.contribution(batch, key, own);
-    } else this.engine.contributions(parts, own);
+    } else this.engine.contributions([{ parts, out: own }]);
     callRoll(this.plan.seed, indices, out, contributionLength);
   }
 

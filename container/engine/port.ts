@@ -52,8 +52,12 @@ export interface KeyedBatch {
   readonly key: ShardKey;
 }
 
-/** Shards that can be computed at once: three levels of the tree. */
-export const mostShards = 8;
+/** Consecutive shards that fill one node of the fixed tree (core/shards.ts), and where their sum is wanted. */
+export interface ShardNode {
+  readonly parts: readonly KeyedBatch[];
+  /** layout.contributionLength values. */
+  readonly out: Float32Array;
+}
 
 export interface Evaluation {
   readonly samples: number;
@@ -82,10 +86,10 @@ export interface Engine {
   /** Writes layout.contributionLength values into `out`. An empty batch gives zeros. */
   contribution(batch: Batch, key: ShardKey, out: Float32Array): void;
   /**
-   * The contributions of consecutive shards that fill one node of the fixed tree, at most `mostShards`, added up as the
-   * tree does: the same bits as one by one, in one pass. Absent where there is nothing to gain.
+   * The contributions of all these shards, added up in each node as the tree does: the same bits as one by one, and
+   * forward and backward for all at once. Absent where there is nothing to gain.
    */
-  contributions?(parts: readonly KeyedBatch[], out: Float32Array): void;
+  contributions?(nodes: readonly ShardNode[]): void;
   /** One optimizer step from the reduced contribution; `step` is 0-based. */
   update(reduced: Float32Array, learningRate: number, step: number): void;
   evaluate(batch: Batch): Evaluation;

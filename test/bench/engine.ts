@@ -8,7 +8,7 @@
 import { createEngine } from '../../container/engine/create.ts';
 import { Bench } from '../../container/engine/plan/bench.ts';
 import { probe } from '../../container/engine/plan/kernels.ts';
-import { type KeyedBatch, mostShards } from '../../container/engine/port.ts';
+import type { KeyedBatch } from '../../container/engine/port.ts';
 import { TreeSum } from '../../core/gang/tree-sum.ts';
 import { inferNetwork } from '../../core/network.ts';
 import type { EnginePlan, LayerPlan } from '../../core/plan.ts';
@@ -76,6 +76,8 @@ interface Runner {
   readonly run: () => void;
 }
 
+/** As many as a batch has by default. */
+const shards = 8;
 const sliceMs = 10;
 const slices = 60;
 
@@ -133,8 +135,8 @@ function products(): Line[] {
 function shardsOf(inputShape: readonly number[], batch: number): KeyedBatch[] {
   const random = keyed(2, batch);
   const width = inputShape.reduce((product, length) => product * length, 1);
-  const size = batch / mostShards;
-  return Array.from({ length: mostShards }, (_, shard) => {
+  const size = batch / shards;
+  return Array.from({ length: shards }, (_, shard) => {
     const targets = new Float32Array(10 * size);
     for (let i = 0; i < size; i += 1) targets[i * 10 + Math.floor(random.next() * 10)] = 1;
     const features = Float32Array.from({ length: width * size }, () => random.normal());
@@ -163,7 +165,7 @@ async function steps(): Promise<Line[]> {
       let step = 0;
       const sum = (): Float32Array => {
         if (engine.contributions !== undefined) {
-          engine.contributions(parts, out);
+          engine.contributions([{ parts, out }]);
           return out;
         }
         const tree = new TreeSum(parts.length);

@@ -20,7 +20,7 @@ const width: i32 = 512;
 
 /** Room for tiles at the beginning of the scratch: one at an edge, or one for each level of a tree. */
 const tileBytes: i32 = 256;
-const mostTiles: i32 = 4;
+const mostTiles: i32 = 7;
 
 /** Bytes that a product needs as `scratch`. */
 export function productScratch(): i32 {
@@ -104,7 +104,7 @@ function copyBlock(from: usize, fromRow: i32, to: usize, toRow: i32, rows: i32, 
 }
 
 /**
- * c = the sum in the fixed binary tree of a_s * b_s over a power of two of parts, at most 2^3: the rows of b and columns of
+ * c = the sum in the fixed binary tree of a_s * b_s over a power of two of parts, at most 2^6: the rows of b and columns of
  * a, of which there are `ends[parts - 1]`, are cut at `ends`. The same bits as products of the parts and then their sums,
  * without storing them. Answers 0 when there are too many rows, and has done nothing then.
  */

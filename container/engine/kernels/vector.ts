@@ -21,7 +21,14 @@ export function fill(x: usize, n: i32, value: f32): void {
 
 /** y += x */
 export function add(y: usize, x: usize, n: i32): void {
-  const end = y + bytes(n & ~3);
+  const many = y + bytes(n & ~15);
+  for (; y < many; y += 64, x += 64) {
+    v128.store(y, f32x4.add(v128.load(y), v128.load(x)));
+    v128.store(y, f32x4.add(v128.load(y, 16), v128.load(x, 16)), 16);
+    v128.store(y, f32x4.add(v128.load(y, 32), v128.load(x, 32)), 32);
+    v128.store(y, f32x4.add(v128.load(y, 48), v128.load(x, 48)), 48);
+  }
+  const end = y + bytes(n & 12);
   for (; y < end; y += 16, x += 16) v128.store(y, f32x4.add(v128.load(y), v128.load(x)));
   for (let i = n & 3; i > 0; i--, y += 4, x += 4) store<f32>(y, load<f32>(y) + load<f32>(x));
 }

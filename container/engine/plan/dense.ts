@@ -1,8 +1,7 @@
 /** The dense layer: a product over the last axis, a bias, an activation. */
 import type { LayerPlan } from '../../../core/plan.ts';
-import { mostShards } from '../port.ts';
 import { curve } from './pointwise.ts';
-import { channelsOf, placesOf, type Site, type Step, type Sums } from './step.ts';
+import { channelsOf, mostShards, placesOf, type Shard, type Site, type Step, type Sums } from './step.ts';
 
 export function denseLayer(plan: Extract<LayerPlan, { kind: 'dense' }>, site: Site): Step {
   const { input, bench, shape } = site;
@@ -27,8 +26,10 @@ export function denseLayer(plan: Extract<LayerPlan, { kind: 'dense' }>, site: Si
     },
     writeSum: (shards, out) => {
       const cuts = bench.ints(ends.offset, shards.length);
-      for (const shard of shards) cuts[shard.index] = shard.to * places;
-      const [x, dz] = [input.block.offset, z.gradient.offset];
+      const [{ from: first }] = shards as [Shard];
+      for (const [i, shard] of shards.entries()) cuts[i] = (shard.to - first) * places;
+      const x = input.block.offset + first * places * from * 4;
+      const dz = z.gradient.offset + first * places * to * 4;
       const parts = shards.length;
       return kernels.treeProduct(from, to, ends.offset, parts, x, 1, from, dz, to, 1, out, to, scratch) === 1;
     },

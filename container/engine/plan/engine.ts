@@ -11,28 +11,19 @@
  */
 import { exportLayersModel } from '../export.ts';
 import { initialise } from '../initial.ts';
-import {
-  type Batch,
-  type Engine,
-  type Evaluation,
-  type ExportedModel,
-  type KeyedBatch,
-  type Layout,
-  mostShards,
-  type ShardKey,
-} from '../port.ts';
+import type { Batch, Engine, Evaluation, ExportedModel, KeyedBatch, Layout, ShardKey, ShardNode } from '../port.ts';
 import { type EngineSpec, layoutOf, shapeOf } from '../spec.ts';
 import { Bench, type Block } from './bench.ts';
 import { backward, compile, forward, type Program } from './compile.ts';
 import type { Provider } from './kernels.ts';
 import { lossKinds } from './loss-kinds.ts';
-import type { Pass, Shard, Sums } from './step.ts';
+import { mostShards, type Pass, type Shard, type Sums } from './step.ts';
 import { updater } from './update.ts';
 
 /** Values of all blocks together in one piece of an inference pass, so that they stay in the cache. */
 const pieceValues = 2 ** 20;
 const mostPieceSamples = 256;
-/** The same for a pass of several shards: 32 MiB. More go in several passes. */
+/** The same for a pass of several nodes of shards: 32 MiB. More go in several passes. */
 const mostPassValues = 8 * 2 ** 20;
 
 export class PlanEngine implements Engine {
@@ -91,35 +82,61 @@ export class PlanEngine implements Engine {
   }
 
   contribution(batch: Batch, key: ShardKey, out: Float32Array): void {
-    this.contributions([{ batch, key }], out);
+    this.contributions([{ parts: [{ batch, key }], out }]);
   }
 
-  contributions(parts: readonly KeyedBatch[], out: Float32Array): void {
-    const count = parts.length;
-    if (count > mostShards || !Number.isInteger(Math.log2(count))) {
-      throw new Error(`${count} shards fill no node of the tree of at most ${mostShards}`);
+  contributions(nodes: readonly ShardNode[]): void {
+    let together: ShardNode[] = [];
+    for (const node of nodes) {
+      if (!Number.isInteger(Math.log2(node.parts.length))) {
+        throw new Error(`${node.parts.length} shards fill no node of the tree`);
+      }
+      if (together.length > 0 && !this.#fits([...together, node])) {
+        this.#pass(together);
+        together = [];
+      }
+      if (node.parts.length === 1 || this.#fits([node])) together.push(node);
+      else this.#halves(node);
     }
-    const result = this.#contribution;
-    const { kernels } = this.#bench;
-    kernels.fill(result.offset, result.length, 0);
-    const samples = parts.reduce((sum, { batch }) => sum + batch.size, 0);
-    if (count > 1 && samples * this.#bench.valuesPerSample > mostPassValues) {
-      this.contributions(parts.slice(0, count / 2), out);
-      const right = new Float32Array(out.length);
-      this.contributions(parts.slice(count / 2), right);
-      for (let i = 0; i < out.length; i += 1) out[i]! += right[i]!;
+    if (together.length > 0) this.#pass(together);
+  }
+
+  /** Whether these nodes can go in one pass. */
+  #fits(nodes: readonly ShardNode[]): boolean {
+    const shards = nodes.reduce((sum, { parts }) => sum + parts.length, 0);
+    return shards <= mostShards && samplesOf(nodes) * this.#bench.valuesPerSample <= mostPassValues;
+  }
+
+  /** A node that is too large for one pass. */
+  #halves({ parts, out }: ShardNode): void {
+    const half = parts.length / 2;
+    this.contributions([{ parts: parts.slice(0, half), out }]);
+    const right = new Float32Array(out.length);
+    this.contributions([{ parts: parts.slice(half), out: right }]);
+    for (let i = 0; i < out.length; i += 1) out[i]! += right[i]!;
+  }
+
+  #pass(nodes: readonly ShardNode[]): void {
+    const samples = samplesOf(nodes);
+    if (samples === 0) {
+      for (const { out } of nodes) out.fill(0);
       return;
     }
-    if (samples > 0) {
-      this.#bench.makeRoom(samples);
-      const shards = this.#load(parts);
-      const pass: Pass = { samples, shards };
-      forward(this.#program, pass);
-      const tails = shards.map((shard) => this.#judge(shard));
-      backward(this.#program, pass, (sums) => this.#addUp(shards, sums));
-      this.#bench.floats(result.offset, result.length).set(treeSum(tails), this.layout.parameterLength);
-    }
-    out.set(this.#bench.floats(result.offset, result.length));
+    this.#bench.makeRoom(samples);
+    const shards = this.#load(nodes.flatMap(({ parts }) => parts));
+    const pass: Pass = { samples, shards };
+    forward(this.#program, pass);
+    const tails = shards.map((shard) => this.#judge(shard));
+    let first = 0;
+    const runs = nodes.map(({ parts, out }) => {
+      const [from, to] = [first, first + parts.length];
+      first = to;
+      out.set(treeSum(tails.slice(from, to)), this.layout.parameterLength);
+      return { shards: shards.slice(from, to), out };
+    });
+    backward(this.#program, pass, (sums) => {
+      for (const run of runs) this.#addUp(run.shards, sums, run.out);
+    });
   }
 
   update(reduced: Float32Array, learningRate: number, step: number): void {
@@ -208,22 +225,24 @@ export class PlanEngine implements Engine {
     return { lossSum, correct };
   }
 
-  /** The sums of the shards in the fixed tree, in place at the contribution. */
-  #addUp(shards: readonly Shard[], { at, length, write, writeSum }: Sums): void {
+  /** The sums of the shards of a node in the fixed tree, to where they belong in `out`. */
+  #addUp(shards: readonly Shard[], { at, length, write, writeSum }: Sums, out: Float32Array): void {
     const { kernels } = this.#bench;
-    if (writeSum?.(shards, this.#contribution.offset + at * 4)) return;
-    const place = (depth: number) =>
-      depth === 0 ? this.#contribution.offset + at * 4 : this.#partial.offset + (depth - 1) * length * 4;
-    let depth = 0;
-    for (const [index, shard] of shards.entries()) {
-      if (shard.from === shard.to) kernels.fill(place(depth), length, 0);
-      else write(shard, place(depth));
-      depth += 1;
-      for (let rest = index; rest % 2 === 1; rest = Math.floor(rest / 2)) {
-        depth -= 1;
-        kernels.add(place(depth - 1), place(depth), length);
+    const result = this.#contribution.offset + at * 4;
+    if (!writeSum?.(shards, result)) {
+      const place = (depth: number) => (depth === 0 ? result : this.#partial.offset + (depth - 1) * length * 4);
+      let depth = 0;
+      for (const [index, shard] of shards.entries()) {
+        if (shard.from === shard.to) kernels.fill(place(depth), length, 0);
+        else write(shard, place(depth));
+        depth += 1;
+        for (let rest = index; rest % 2 === 1; rest = Math.floor(rest / 2)) {
+          depth -= 1;
+          kernels.add(place(depth - 1), place(depth), length);
+        }
       }
     }
+    out.set(this.#bench.floats(result, length), at);
   }
 
   #allFinite(): boolean {
@@ -238,6 +257,10 @@ export class PlanEngine implements Engine {
       yield { size: to - from, features: cut(features), targets: cut(targets) };
     }
   }
+}
+
+function samplesOf(nodes: readonly ShardNode[]): number {
+  return nodes.reduce((sum, { parts }) => parts.reduce((rest, { batch }) => rest + batch.size, sum), 0);
 }
 
 /** Pairwise, as core/gang/tree-sum.ts does it. */

@@ -3,8 +3,7 @@
  * the way forward to the way back.
  */
 import type { LayerPlan } from '../../../core/plan.ts';
-import { mostShards } from '../port.ts';
-import { channelsOf, placesOf, type Site, type Step } from './step.ts';
+import { channelsOf, mostShards, placesOf, type Site, type Step } from './step.ts';
 
 export function normalisationLayer(plan: Extract<LayerPlan, { kind: 'batchNormalization' }>, site: Site): Step {
   const { input, bench } = site;

@@ -2,6 +2,9 @@
 import type { ShardKey } from '../port.ts';
 import type { Bench, Block } from './bench.ts';
 
+/** Of one pass. */
+export const mostShards = 64;
+
 /** The samples [from, to) of a pass that are one logical shard. */
 export interface Shard extends ShardKey {
   /** Among the shards of the pass, from 0. */
@@ -48,7 +51,7 @@ export interface Sums {
   readonly length: number;
   /** Writes those of one shard to the byte offset `to`, which is not empty. */
   write(shard: Shard, to: number): void;
-  /** Their sum over all shards in the fixed tree at once; false when that is not possible, and nothing was done. */
+  /** Their sum over the shards of a node in the fixed tree; false when that is not possible at once: nothing was done. */
   writeSum?(shards: readonly Shard[], to: number): boolean;
 }
 

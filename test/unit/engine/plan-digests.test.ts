@@ -94,7 +94,7 @@ function trained(net: Net, provider: Provider): string {
       const { from, to } = shardRange(21, 4, shard);
       return { batch: slice(batch, from, to), key: { step, shard } };
     });
-    engine.contributions(parts, reduced);
+    engine.contributions([{ parts, out: reduced }]);
     engine.update(reduced, 0.01, step);
   }
   const { buffer, byteOffset, byteLength } = engine.parameters;

@@ -1,9 +1,9 @@
 /** The promises of the plan compiler's engine that need nothing to compare with. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type KeyedBatch, mostShards } from '../../../container/engine/port.ts';
+import type { KeyedBatch } from '../../../container/engine/port.ts';
 import { TreeSum } from '../../../core/gang/tree-sum.ts';
-import { shardRange } from '../../../core/shards.ts';
+import { cover, shardRange } from '../../../core/shards.ts';
 import { compiled, providers } from './plan-support.ts';
 import {
   activation,
@@ -74,12 +74,44 @@ describe.each(providers)('%s', (provider) => {
           wanted = tree.add({ level: 0, index }, contribution(engine, batch, key.step, key.shard));
         }
         const found = new Float32Array(engine.layout.contributionLength).fill(7);
-        engine.contributions(shards, found);
+        engine.contributions([{ parts: shards, out: found }]);
         // Bit by bit: 0 and -0 are not the same.
         expect(Buffer.compare(Buffer.from(found.buffer), Buffer.from(wanted!.buffer))).toBe(0);
       }),
       { numRuns: 25 },
     );
+  });
+
+  test.each(Object.entries(nets))('nodes give the same bits alone and in company (E7): %s', (_, net) => {
+    const engine = compiled(net, provider);
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 90 }), fc.nat(15), fc.nat(16), (size, first, run) => {
+        const nodes = cover({ from: first, to: Math.min(16, first + run) }).map(({ level, index }) => ({
+          parts: shardsOf(net, size, 16, index * 2 ** level, (index + 1) * 2 ** level),
+          out: contributionOf(engine).fill(7),
+        }));
+        engine.contributions(nodes);
+        for (const { parts, out } of nodes) {
+          const alone = contributionOf(engine);
+          engine.contributions([{ parts, out: alone }]);
+          expect(Buffer.compare(Buffer.from(out.buffer), Buffer.from(alone.buffer))).toBe(0);
+        }
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  test('any number of shards goes in one call: 128 of them, some empty', () => {
+    const engine = compiled(colour, provider);
+    const shards = shardsOf(colour, 100, 128);
+    const tree = new TreeSum(128);
+    let wanted: Float32Array | undefined;
+    for (const [index, { batch, key }] of shards.entries()) {
+      wanted = tree.add({ level: 0, index }, contribution(engine, batch, key.step, key.shard));
+    }
+    const found = contributionOf(engine);
+    engine.contributions([{ parts: shards, out: found }]);
+    expect(found).toEqual(wanted);
   });
 
   test('more samples than one pass takes are several passes, with the same bits', () => {
@@ -91,7 +123,7 @@ describe.each(providers)('%s', (provider) => {
     const engine = compiled(net, provider);
     const shards = shardsOf(net, 80, 8);
     const found = contributionOf(engine);
-    engine.contributions(shards, found);
+    engine.contributions([{ parts: shards, out: found }]);
     // A pass of all of them would need more than this.
     expect(engine.memoryBytes).toBeLessThan(45 * 2 ** 20);
     const tree = new TreeSum(8);
@@ -104,8 +136,9 @@ describe.each(providers)('%s', (provider) => {
 
   test('a number of shards that fills no node of the tree is refused', () => {
     const engine = compiled(mlp, provider);
-    for (const count of [0, 3, 2 * mostShards]) {
-      expect(() => engine.contributions(shardsOf(mlp, 32, 16, 0, count), contributionOf(engine))).toThrow(/node/);
+    for (const count of [0, 3, 12]) {
+      const parts = shardsOf(mlp, 32, 16, 0, count);
+      expect(() => engine.contributions([{ parts, out: contributionOf(engine) }])).toThrow(/node/);
     }
   });
 
@@ -113,7 +146,7 @@ describe.each(providers)('%s', (provider) => {
     const engine = compiled(net, provider);
     const life = (step: number, size: number) => {
       const out = contributionOf(engine);
-      engine.contributions(shardsOf(net, size, 8), out);
+      engine.contributions([{ parts: shardsOf(net, size, 8), out }]);
       engine.update(out, 0.01, step);
       engine.evaluate(batchFor(net, size));
       engine.findNonFinite(batchFor(net, size));
