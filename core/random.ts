@@ -15,7 +15,8 @@
 const weyl = 0x9e3779b9;
 const toUnit = 2 ** -32;
 
-function finalise(value: number): number {
+/** The finaliser of MurmurHash3: one-to-one on 32-bit words. */
+export function finalise(value: number): number {
   let h = value;
   h ^= h >>> 16;
   h = Math.imul(h, 0x85ebca6b);

@@ -9,27 +9,19 @@
  *  RC2 Two samples never have the same token, so one taken for another shows; what else might cancel out does so with a
  *      chance of about 2^-60, and the number of samples is compared besides.
  */
+import { finalise } from '../random.ts';
 
 /** Values behind a contribution vector. */
 export const rollColumns = 8;
 
-function mix(value: number): number {
-  let h = value;
-  h ^= h >>> 16;
-  h = Math.imul(h, 0x85ebca6b);
-  h ^= h >>> 13;
-  h = Math.imul(h, 0xc2b2ae35);
-  return h ^ (h >>> 16);
-}
-
 /** Adds the tokens of the samples to `sums[at]` and the seven after it. */
 export function callRoll(seed: number, indices: Int32Array, sums: Float32Array | Float64Array, at: number): void {
   const bytes = new Float64Array(rollColumns);
-  const key = mix(seed + 1);
+  const key = finalise(seed + 1);
   for (let i = 0; i < indices.length; i += 1) {
     // Each step is one-to-one: the first four bytes alone tell all samples apart (RC2).
-    const first = mix(key ^ Math.imul((indices[i] as number) + 1, 0x9e3779b1));
-    const second = mix(first ^ Math.imul((indices[i] as number) + 1, 0x27d4eb2f));
+    const first = finalise(key ^ Math.imul((indices[i] as number) + 1, 0x9e3779b1));
+    const second = finalise(first ^ Math.imul((indices[i] as number) + 1, 0x27d4eb2f));
     for (let column = 0; column < 4; column += 1) {
       bytes[column]! += (first >>> (8 * column)) & 0xff;
       bytes[column + 4]! += (second >>> (8 * column)) & 0xff;
