@@ -17,9 +17,10 @@
  *  X2  Every loop ends: recoveries bound what crashes (core/incidents.ts), launches bound everything that is started, turns bound the rest (P6).
  *  X3  `why` changes only when the situation does, so that logging it on change gives a readable history.
  */
-import { classifyStop, isPermanentRefusal, stopReasons } from './classify.ts';
+import { advised, classifyStart, classifyStop, isHopeless, stopReasons } from './classify.ts';
 import { budgetDeadline, capacityDeadline, graceEnd, leaveGraceMs, nearest, type TaskStop } from './deadlines.ts';
 import { describeFailure, type Failure } from './failure.ts';
+import { outgrown, sizeFor } from './growth.ts';
 import { incidentsOf } from './incidents.ts';
 import {
   belowMin,
@@ -37,7 +38,7 @@ import {
   total,
 } from './launching.ts';
 import { failureOf, lastCause, lossesOf, type Observation, taskLabel } from './observation.ts';
-import { roles } from './plan.ts';
+import { type Role, type RunPlan, roles } from './plan.ts';
 import type { TaskRow } from './run.ts';
 import { wantedSinceMs } from './wanted.ts';
 import type { Action } from './workflow.ts';
@@ -199,15 +200,15 @@ const seconds = (ms: number): number => Math.round(ms / 1000);
 
 /** A loss that another launch would only repeat. */
 function hopelessLoss(seen: Observation, tasks: readonly TaskRow[], lost: readonly TaskRow[]): Failure | undefined {
-  const permanent = tasks.find((task) => task.stop !== undefined && classifyStop(task.stop) === 'permanent');
+  const permanent = tasks.find((task) => task.stop !== undefined && isHopeless(classifyStop(task.stop)));
   if (permanent !== undefined) return failureOf(permanent);
-  const refused = seen.launches.flatMap((launch) =>
-    launch.failures.filter(isPermanentRefusal).map((reason) => ({ task: launch.role, reason })),
-  )[0];
-  if (refused !== undefined) return { kind: 'LaunchFailed', ...refused };
-  const starved = lost.filter((task) => task.stop !== undefined && classifyStop(task.stop) === 'out-of-memory');
-  // Once may be a neighbour's fault; twice in the same size is the size.
-  if (starved.length > 1) return failureOf(starved.at(-1) as TaskRow);
+  const refused = seen.launches.flatMap(({ role, failures }) => failures.map((reason) => ({ task: role, reason })));
+  const hopeless = refused.find(({ reason }) => isHopeless(classifyStart(reason)));
+  if (hopeless !== undefined) {
+    return { kind: 'LaunchFailed', task: hopeless.task, reason: advised(hopeless.reason, 'bad-deployment') };
+  }
+  const starved = outgrown(seen.plan, lost);
+  if (starved !== undefined) return failureOf(starved);
   const strict = lost.find((task) => rolePlan(seen.plan, task.role).onLoss === 'fail');
   return strict === undefined ? undefined : failureOf(strict);
 }
@@ -229,13 +230,13 @@ function launchOrScale(seen: Observation, rung: Rung): 'launch' | 'scale' {
 }
 
 function launchReason(
-  { gang, launches, run }: Observation,
+  { gang, launches, run, plan }: Observation,
   missing: ReturnType<typeof missingTasks>,
   tasks: readonly TaskRow[],
 ): string {
   const what = roles
     .filter((role) => missing[role] > 0)
-    .map((role) => `${missing[role]} ${role}${missing[role] === 1 ? '' : 's'}`)
+    .map((role) => `${missing[role]} ${role}${missing[role] === 1 ? '' : 's'}${grownSize(plan, role, tasks)}`)
     .join(' and ');
   if (launches.length === 0) return `start ${what}`;
   const verb = gang === undefined ? 'start' : 'replace';
@@ -251,6 +252,11 @@ function launchReason(
   const left = newest !== undefined && failureOf(newest) === undefined;
   const because = left ? `${taskLabel(newest)} has left` : lastCause(tasks, launches);
   return because === undefined ? `${verb} ${what}` : `${verb} ${what}: ${because}`;
+}
+
+function grownSize(plan: RunPlan, role: Role, tasks: readonly TaskRow[]): string {
+  const { memoryMiB } = sizeFor(plan, role, tasks);
+  return memoryMiB > rolePlan(plan, role).memoryMiB ? ` with ${memoryMiB} MiB` : '';
 }
 
 function situation({ gang }: Observation, tasks: readonly TaskRow[]): string {

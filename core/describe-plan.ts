@@ -152,6 +152,12 @@ function taskRows(plan: RunPlan): Rows {
       `${count(memoryNeededMiB)} MiB (${Math.round((100 * memoryNeededMiB) / memoryMiB)} %)`,
       onLoss,
     ]),
+    ...rolesOf(plan)
+      .filter(({ growth }) => growth.length > 0)
+      .map(({ role, growth }) => [
+        '',
+        `a ${role} that runs out of memory is replaced by one with ${growth.map(({ memoryMiB }) => `${count(memoryMiB)} MiB`).join(', then ')}`,
+      ]),
   ];
 }
 

@@ -1,6 +1,6 @@
 /**
  * Why something did not go well, as data. Owns the one union of failure kinds, the table that says whose fault each
- * is and what the system does next, and the one thrown class that carries a failure.
+ * is, what the system does next and what a person should do, and the one thrown class that carries a failure.
  *
  * Invariants
  *  F1  Every kind has exactly one row in `failureTable`; a missing row does not compile.
@@ -53,25 +53,100 @@ export type Failure =
 export type FailureKind = Failure['kind'];
 export type FailureOf<K extends FailureKind> = Extract<Failure, { kind: K }>;
 
-/** Who should act. */
-export type Fault = 'user' | 'capacity' | 'infrastructure' | 'platform';
+/** Whose doing it is, and so who should act: `deployment` is whoever deployed the stack, `platform` is a fault of ours. */
+export type Fault = 'user' | 'capacity' | 'infrastructure' | 'deployment' | 'platform' | 'nobody';
 /** What the system does by itself. */
 export type Remedy = 'stop' | 'relaunch' | 'recover' | 'step-aside' | 'step-back' | 'retry';
 
-export const failureTable: { readonly [K in FailureKind]: { readonly fault: Fault; readonly remedy: Remedy } } = {
-  ConfigInvalid: { fault: 'user', remedy: 'stop' },
-  DataInvalid: { fault: 'user', remedy: 'stop' },
-  CapacityUnavailable: { fault: 'capacity', remedy: 'relaunch' },
-  LaunchFailed: { fault: 'capacity', remedy: 'relaunch' },
-  TaskLost: { fault: 'infrastructure', remedy: 'recover' },
-  Fenced: { fault: 'platform', remedy: 'step-aside' },
-  CheckpointCorrupt: { fault: 'infrastructure', remedy: 'step-back' },
-  NotConverging: { fault: 'user', remedy: 'stop' },
-  StorageFailed: { fault: 'infrastructure', remedy: 'retry' },
-  BudgetExhausted: { fault: 'user', remedy: 'stop' },
-  Cancelled: { fault: 'user', remedy: 'stop' },
-  Conflict: { fault: 'user', remedy: 'stop' },
-  Unexpected: { fault: 'platform', remedy: 'stop' },
+/** A row of docs/failures.md. */
+export interface Advice {
+  readonly fault: Fault;
+  /** What the system does by itself, in a sentence. */
+  readonly weDo: string;
+  /** What a person should do, in a sentence. */
+  readonly youDo: string;
+}
+
+export const failureTable: { readonly [K in FailureKind]: Advice & { readonly remedy: Remedy } } = {
+  ConfigInvalid: {
+    fault: 'user',
+    remedy: 'stop',
+    weDo: 'refuse it before anything is started, with every problem at once; beside a dropped file in `<config>.errors.txt`',
+    youDo: 'correct the lines that are named, and drop the file again',
+  },
+  DataInvalid: {
+    fault: 'user',
+    remedy: 'stop',
+    weDo: 'end the run before a launch, or as soon as a task finds it',
+    youDo:
+      'correct `data` in the config or the files it names; on AWS they lie under `data/` of the bucket or in a bucket that the stage allows',
+  },
+  CapacityUnavailable: {
+    fault: 'capacity',
+    remedy: 'relaunch',
+    weDo: 'ask again with growing pauses, on the next rung of the ladder (Spot, then on-demand), until the start or hold deadline',
+    youDo: 'try later, allow `fallback: on-demand`, lower `cluster.workers.min`, or use another Region or size',
+  },
+  LaunchFailed: {
+    fault: 'deployment',
+    remedy: 'relaunch',
+    weDo: 'ask again when another try may help; end the run when it cannot',
+    youDo: 'read the reason: it names the image, role, log group or subnet of the stack that has to be corrected',
+  },
+  TaskLost: {
+    fault: 'infrastructure',
+    remedy: 'recover',
+    weDo: 'go on with the survivors, replace the task, and pay from the recovery budget unless it was an interruption',
+    youDo: 'nothing once; when it repeats, look at the log of the task (`cuttlefish logs`) for what ends it',
+  },
+  Fenced: {
+    fault: 'nobody',
+    remedy: 'step-aside',
+    weDo: 'let the stale task exit: a newer generation has its place',
+    youDo: 'nothing',
+  },
+  CheckpointCorrupt: {
+    fault: 'infrastructure',
+    remedy: 'step-back',
+    weDo: 'use the checkpoint before it',
+    youDo: 'nothing; when it repeats, look at the disk or bucket',
+  },
+  NotConverging: {
+    fault: 'user',
+    remedy: 'stop',
+    weDo: 'end the run and keep its last checkpoint',
+    youDo: 'lower the learning rate, add warm-up, or normalise the data',
+  },
+  StorageFailed: {
+    fault: 'infrastructure',
+    remedy: 'retry',
+    weDo: 'try again with growing pauses, then end what needs it',
+    youDo: 'look at space and permissions of the state folder, or at the bucket and table of the stack',
+  },
+  BudgetExhausted: {
+    fault: 'user',
+    remedy: 'stop',
+    weDo: 'end the run with a saved checkpoint, and name the last cause',
+    youDo: 'cure the cause, or raise the budget in `recovery` or `limits`; `resume` continues with fresh budgets',
+  },
+  Cancelled: {
+    fault: 'user',
+    remedy: 'stop',
+    weDo: 'stop every task and keep the newest checkpoint',
+    youDo: 'nothing; `resume` continues it',
+  },
+  Conflict: {
+    fault: 'user',
+    remedy: 'stop',
+    weDo: 'leave the run that was there first alone',
+    youDo: 'use the run that exists, or another run id',
+  },
+  Unexpected: {
+    fault: 'platform',
+    remedy: 'stop',
+    weDo: 'try again three times where a state of the workflow failed, then end the run and release it',
+    youDo: 'report it with the message and `events.jsonl`; `resume` continues the run',
+  },
 };
 
 /** One clear sentence or, for a config, one line an issue. */

@@ -20,6 +20,7 @@ export const batchLimit = 10;
 const quickMs = 15_000;
 const quickPauseLimitSeconds = 30;
 const noFaultOfIts: ReadonlySet<StopClass> = new Set(['ours', 'interrupted']);
+const shortClasses: ReadonlySet<StopClass> = new Set(['no-capacity', 'no-address', 'account-quota', 'not-started']);
 
 export function isLive(task: TaskRow): boolean {
   return task.state === 'starting' || task.state === 'running';
@@ -123,8 +124,7 @@ function isShort(round: number, launches: readonly LaunchRow[], tasks: readonly 
   const numbers = new Set(batch.map((launch) => launch.n));
   return tasks.some((task) => {
     if (!numbers.has(task.launch) || task.stop === undefined) return false;
-    const kind = classifyStop(task.stop);
-    return kind === 'no-capacity' || kind === 'not-started';
+    return shortClasses.has(classifyStop(task.stop));
   });
 }
 

@@ -1,5 +1,5 @@
 /** What is seen of a run at an instant, and the few things that several rules read from it. */
-import { failureOfStop, spends } from './classify.ts';
+import { advised, classifyStart, failureOfStop, spends } from './classify.ts';
 import { describeFailure, type Failure } from './failure.ts';
 import type { RunPlan } from './plan.ts';
 import type { ClaimRow, GangRow, LaunchRow, MemberRow, OutcomeRow, ProgressRow, RunRow, TaskRow } from './run.ts';
@@ -41,6 +41,10 @@ export function failureOf(task: TaskRow): Failure | undefined {
   return task.failure ?? (task.stop === undefined ? undefined : failureOfStop(task.stop, taskLabel(task)));
 }
 
+function shortReason({ failures: [reason = ''] }: LaunchRow): string {
+  return advised(reason, classifyStart(reason));
+}
+
 /** The newest failure of a task or of a launch, in words. */
 export function lastCause(tasks: readonly TaskRow[], launches: readonly LaunchRow[]): string | undefined {
   const lost = tasks
@@ -49,6 +53,6 @@ export function lastCause(tasks: readonly TaskRow[], launches: readonly LaunchRo
     .at(-1);
   const short = launches.filter((launch) => launch.failures.length > 0).at(-1);
   const failure = lost === undefined ? undefined : failureOf(lost);
-  if (short !== undefined && short.atMs >= (lost?.stoppedAtMs ?? 0)) return short.failures[0];
+  if (short !== undefined && short.atMs >= (lost?.stoppedAtMs ?? 0)) return shortReason(short);
   return failure === undefined ? undefined : describeFailure(failure);
 }

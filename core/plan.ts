@@ -6,6 +6,8 @@
  * core/price.ts and core/memory.ts.
  */
 
+import type { TaskSize } from './fargate.ts';
+
 export type Role = 'worker' | 'parameter-server';
 export const roles: readonly Role[] = ['worker', 'parameter-server'];
 
@@ -189,6 +191,8 @@ export interface RolePlan {
   /** CPU units (1024 = one vCPU) and MiB; one of the sizes that Fargate has, also on EC2. */
   readonly cpu: number;
   readonly memoryMiB: number;
+  /** Sizes that replacements get, one after the other, when this much memory was too little; none on a laptop. */
+  readonly growth: readonly TaskSize[];
   /** Estimate of what the task needs, with its parts in words. */
   readonly memoryNeededMiB: number;
   /** What happens when a task of this role is lost. */

@@ -85,10 +85,11 @@ export function makePlan(config: Config, facts: PlanFacts): Planned {
   const timing = timingOf(facts.world, training.mode);
   const { maxRecoveries, maxLaunches } = config.recovery;
   const { maxDuration, maxCostUsd } = config.limits;
-  const groups = [cluster.worker, cluster.parameterServer].map(({ max, cpu, memoryMiB }) => ({
+  const rolePlans = [cluster.worker, cluster.parameterServer];
+  const groups = rolePlans.map(({ max, cpu, memoryMiB }) => ({ count: max, cpu, memoryMiB }));
+  const grown = rolePlans.map(({ max, cpu, memoryMiB, growth }) => ({
     count: max,
-    cpu,
-    memoryMiB,
+    ...(growth.at(-1) ?? { cpu, memoryMiB }),
   }));
   const bound = boundHistory({
     epochs: training.epochs,
@@ -111,6 +112,7 @@ export function makePlan(config: Config, facts: PlanFacts): Planned {
   const price = priceOf({
     ladder: cluster.ladder,
     groups,
+    grown,
     maxDurationMs: maxDuration,
     maxCostUsd,
     transitions: bound.transitions,
@@ -279,12 +281,22 @@ function planCluster(
   const onDemand = { 'fargate-spot': 'fargate', 'ec2-spot': 'ec2' } as const;
   const spot = launch === 'fargate-spot' || launch === 'ec2-spot';
   const { onWorkerLoss, onParameterServerLoss } = config.recovery;
-  const worker = planRole('worker', { ...workers, onLoss: onWorkerLoss }, config.cluster.worker, memory, problems);
+  // A laptop sets its tasks no limit that more could be granted of.
+  const grows = launch !== 'local';
+  const worker = planRole(
+    'worker',
+    { ...workers, onLoss: onWorkerLoss },
+    config.cluster.worker,
+    memory,
+    grows,
+    problems,
+  );
   const parameterServer = planRole(
     'parameter-server',
     { min: parameterServers, max: parameterServers, onLoss: onParameterServerLoss },
     config.cluster.parameterServer,
     memory,
+    grows,
     problems,
   );
   if (worker === undefined || parameterServer === undefined) return undefined;

@@ -51,16 +51,19 @@ export function hourUsd(launch: LaunchKind, groups: readonly TaskGroup[]): numbe
 export function priceOf(options: {
   readonly ladder: readonly LaunchKind[];
   readonly groups: readonly TaskGroup[];
+  /** The same tasks in the largest size that want of memory may bring them to. */
+  readonly grown: readonly TaskGroup[];
   readonly maxDurationMs: number;
   readonly maxCostUsd?: number | undefined;
   readonly transitions: number;
 }): PricePlan {
-  const { ladder, groups, maxDurationMs, maxCostUsd, transitions } = options;
+  const { ladder, groups, grown, maxDurationMs, maxCostUsd, transitions } = options;
   const usdPerHour = Math.max(...ladder.map((launch) => hourUsd(launch, groups)));
   const workflow = ladder.includes('local') ? 0 : transitions * priceTable.transitionUsd;
-  const unlimited = (usdPerHour * maxDurationMs) / 3_600_000 + workflow;
+  const dearest = Math.max(...ladder.map((launch) => hourUsd(launch, grown)));
+  const unlimited = (dearest * maxDurationMs) / 3_600_000 + workflow;
   // A run is stopped within a minute after its cap is reached (R8).
-  const capped = maxCostUsd === undefined ? unlimited : Math.min(unlimited, maxCostUsd + usdPerHour / 60 + workflow);
+  const capped = maxCostUsd === undefined ? unlimited : Math.min(unlimited, maxCostUsd + dearest / 60 + workflow);
   return { asOf: priceTable.asOf, usdPerHour: round(usdPerHour), worstCaseUsd: round(capped), transitions };
 }
 

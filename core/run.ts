@@ -28,6 +28,7 @@
  *  T3  A terminal phase is never left, except by `resume`, which starts a new attempt of the run.
  */
 import type { Failure } from './failure.ts';
+import type { TaskSize } from './fargate.ts';
 import type { Mark } from './gang/async/partition.ts';
 import type { LaunchKind, Role } from './plan.ts';
 
@@ -159,6 +160,7 @@ export interface LaunchRow {
   readonly role: Role;
   readonly count: number;
   readonly kind: LaunchKind;
+  readonly size: TaskSize;
   readonly clientToken: string;
   readonly state: 'intended' | 'done';
   readonly atMs: number;
@@ -173,6 +175,8 @@ export interface TaskRow {
   readonly role: Role;
   readonly launch: number;
   readonly kind: LaunchKind;
+  /** Absent until Launch has told it. */
+  readonly size?: TaskSize;
   readonly state: TaskState;
   /** Set once the task has taken one. */
   readonly slot?: Slot;

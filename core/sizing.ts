@@ -14,6 +14,7 @@ export function planRole(
   counts: Pick<RolePlan, 'min' | 'max' | 'onLoss'>,
   wanted: WantedSize,
   memory: MemoryInput,
+  grows: boolean,
   problems: Problem[],
 ): RolePlan | undefined {
   const memoryNeededMiB = neededMiB(memoryParts(role, memory));
@@ -40,7 +41,12 @@ export function planRole(
     problems.push({ path, message: `${what}, and would have ${size.memoryMiB}`, accepted });
     return undefined;
   }
-  return { role, ...counts, ...size, memoryNeededMiB };
+  return { role, ...counts, ...size, growth: grows ? growthOf(size) : [], memoryNeededMiB };
+}
+
+/** Twice the memory, then four times: what more would be needed is no estimate that was a little short. */
+function growthOf({ cpu, memoryMiB }: TaskSize): TaskSize[] {
+  return [2, 4].flatMap((factor) => smallestSize({ cpu, memoryMiB: factor * memoryMiB }) ?? []);
 }
 
 function sizeOf({ cpu, memoryMiB }: WantedSize, needed: number): TaskSize | undefined {

@@ -11,8 +11,9 @@ import { createHash } from 'node:crypto';
 import { record } from '../cloud/journal.ts';
 import type { Cloud } from '../cloud/ports.ts';
 import { updateRow } from '../cloud/update.ts';
-import { batches, missingTasks, nextRung, rolePlan, total } from '../core/launching.ts';
-import { type Role, type RunPlan, roles } from '../core/plan.ts';
+import { sizeFor } from '../core/growth.ts';
+import { batches, missingTasks, nextRung, total } from '../core/launching.ts';
+import { type Role, roles } from '../core/plan.ts';
 import { keys, type LaunchRow, prefixes, type TaskRow } from '../core/run.ts';
 import { wantedPlan, wantedSinceMs } from '../core/wanted.ts';
 import type { LaunchOutput, RunRef } from '../core/workflow.ts';
@@ -22,7 +23,7 @@ export async function launch({ runId }: RunRef, cloud: Cloud): Promise<LaunchOut
   const run = await readRun(cloud, runId);
   const plan = wantedPlan(await readPlan(cloud, runId), run);
   const sinceMs = wantedSinceMs(run);
-  let started = await finishIntents(runId, plan, cloud);
+  let started = await finishIntents(runId, cloud);
   const { tasks, launches } = await attemptRows(cloud, run);
   const missing = missingTasks(plan, tasks, sinceMs);
   if (total(missing) > 0) {
@@ -42,6 +43,7 @@ export async function launch({ runId }: RunRef, cloud: Cloud): Promise<LaunchOut
           role,
           count,
           kind,
+          size: sizeFor(plan, role, tasks),
           clientToken: clientToken(runId, n, role),
           state: 'intended',
           atMs: cloud.clock.now(),
@@ -53,7 +55,7 @@ export async function launch({ runId }: RunRef, cloud: Cloud): Promise<LaunchOut
       }
     }
     await record(cloud, runId, 'launch.intended', { by: 'launch', round, kind, missing });
-    started += await finishIntents(runId, plan, cloud);
+    started += await finishIntents(runId, cloud);
   }
   const after = await attemptRows(cloud, run);
   return { runId, launched: started, missing: total(missingTasks(plan, after.tasks, sinceMs)) };
@@ -63,21 +65,19 @@ function clientToken(runId: string, n: number, role: Role): string {
   return createHash('sha256').update(`${runId}\n${n}\n${role}`).digest('hex').slice(0, 64);
 }
 
-async function finishIntents(runId: string, plan: RunPlan, cloud: Cloud): Promise<number> {
+async function finishIntents(runId: string, cloud: Cloud): Promise<number> {
   const rows = await cloud.table.query<LaunchRow>(runId, prefixes.launch);
   let started = 0;
   for (const { key, value: intent, version } of rows) {
     if (intent.state === 'done') continue;
-    const { role, count, kind } = intent;
-    const { cpu, memoryMiB } = rolePlan(plan, role);
+    const { role, count, kind, size } = intent;
     const outcome = await cloud.tasks.launch({
       runId,
       role,
       count,
       clientToken: intent.clientToken,
       kind,
-      cpu,
-      memoryMiB,
+      ...size,
     });
     for (const taskId of outcome.started) await keepTask(cloud, runId, taskId, intent);
     await cloud.table.put(runId, key, { ...intent, state: 'done', ...outcome } satisfies LaunchRow, { version });
@@ -95,10 +95,15 @@ async function finishIntents(runId: string, plan: RunPlan, cloud: Cloud): Promis
 }
 
 /** An event of the task may have come first: what it said is kept. */
-async function keepTask(cloud: Cloud, runId: string, taskId: string, { n, role, kind }: LaunchRow): Promise<void> {
+async function keepTask(
+  cloud: Cloud,
+  runId: string,
+  taskId: string,
+  { n, role, kind, size }: LaunchRow,
+): Promise<void> {
   const launchedAtMs = cloud.clock.now();
   await updateRow<TaskRow>(cloud, runId, keys.task(taskId), (current) => {
-    if (current === undefined) return { taskId, role, launch: n, kind, state: 'starting', launchedAtMs };
-    return current.launch === n ? undefined : { ...current, role, launch: n, kind };
+    if (current === undefined) return { taskId, role, launch: n, kind, size, state: 'starting', launchedAtMs };
+    return current.launch === n ? undefined : { ...current, role, launch: n, kind, size };
   });
 }

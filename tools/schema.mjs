@@ -1,5 +1,5 @@
-// Writes what is made from the schema of the config: configs/run.schema.json and docs/config-reference.md.
-// Run it after a change in core/config; test/unit/config-reference.test.ts fails when it was forgotten.
+// Writes what is made from the code: configs/run.schema.json and docs/config-reference.md from the schema of the config,
+// docs/failures.md from the tables of failures. A test fails for each when it was forgotten.
 import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,14 +8,21 @@ import { build } from 'esbuild';
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const bundle = await build({
   absWorkingDir: root,
-  entryPoints: ['core/config/reference.ts'],
+  stdin: {
+    contents: ['config/reference', 'failure-page'].map((file) => `export * from './core/${file}.ts';`).join('\n'),
+    resolveDir: root,
+  },
   bundle: true,
   platform: 'node',
   format: 'esm',
   write: false,
 });
 const code = Buffer.from(bundle.outputFiles[0].contents).toString('base64');
-const { schemaFile, referencePage } = await import(`data:text/javascript;base64,${code}`);
-writeFileSync(join(root, 'configs/run.schema.json'), schemaFile());
-writeFileSync(join(root, 'docs/config-reference.md'), referencePage());
-console.log('wrote configs/run.schema.json and docs/config-reference.md');
+const { schemaFile, referencePage, failuresPage } = await import(`data:text/javascript;base64,${code}`);
+const files = {
+  'configs/run.schema.json': schemaFile(),
+  'docs/config-reference.md': referencePage(),
+  'docs/failures.md': failuresPage(),
+};
+for (const [file, text] of Object.entries(files)) writeFileSync(join(root, file), text);
+console.log(`wrote ${Object.keys(files).join(', ')}`);

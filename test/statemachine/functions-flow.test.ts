@@ -36,8 +36,8 @@ afterEach(async () => {
   harness = undefined;
 });
 
-function harnessWith(script?: Script): Harness {
-  harness = createHarness(script === undefined ? {} : { script });
+function harnessWith(script?: Script, kind?: 'aws'): Harness {
+  harness = createHarness({ ...(script === undefined ? {} : { script }), ...(kind === undefined ? {} : { kind }) });
   return harness;
 }
 
@@ -196,6 +196,19 @@ test('a task that cannot use its config is not started again', async () => {
   expect(status).toBe('FAILED');
   expect(cause).toContain('exit code 64');
   expect(await h.tasks('hopeless')).toHaveLength(1);
+});
+
+test('a worker that runs out of memory is replaced by one with more', async () => {
+  const h = harnessWith(async (task) => {
+    await task.running();
+    if (task.index === 0) await task.exit(137, { reason: 'OutOfMemoryError: Container killed due to memory usage' });
+    else await task.lead();
+  }, 'aws');
+  const { status } = await h.run('hungry', { config: config('cluster: { workers: 1 }\n'), runId: 'hungry' });
+  expect(status).toBe('SUCCEEDED');
+  const launches = await values<LaunchRow>(h.cloud, 'hungry', prefixes.launch);
+  expect(launches.map(({ size }) => size.memoryMiB)).toEqual([2048, 4096]);
+  expect((await h.tasks('hungry')).map(({ size }) => size?.memoryMiB).sort()).toEqual([2048, 4096]);
 });
 
 test('tasks that say nothing for a whole heartbeat are stopped and replaced', async () => {

@@ -20,9 +20,9 @@ interface StoredRow {
   fence: number;
 }
 
-/** `autoSleep` (the default) lets a sleeper wake at once by moving the clock; without it only `advance` does. */
+/** `kind: 'aws'` plans as on AWS, and names tasks by ARNs. `autoSleep` (the default) lets a sleeper wake at once by moving the clock; without it only `advance` does. */
 export function createMemoryWorld(
-  options: { readonly startMs?: number; readonly autoSleep?: boolean } = {},
+  options: { readonly startMs?: number; readonly autoSleep?: boolean; readonly kind?: Cloud['kind'] } = {},
 ): MemoryWorld {
   const objects = new Map<string, { body: Uint8Array; version: string }[]>();
   const rows = new Map<string, Map<string, StoredRow>>();
@@ -39,6 +39,8 @@ export function createMemoryWorld(
   const notices: { type: string; detail: Readonly<Record<string, unknown>> }[] = [];
   let writesLeft = Number.POSITIVE_INFINITY;
   let counter = 0;
+  const kind = options.kind ?? 'embedded';
+  const taskPrefix = kind === 'aws' ? 'arn:aws:ecs:eu-west-1:123456789012:task/cuttlefish/' : '';
   const clock = virtualClock(options.startMs ?? 1_700_000_000_000, options.autoSleep ?? true);
 
   /** Every port call passes here, one turn of the event loop later, as a real world would answer. */
@@ -108,7 +110,7 @@ export function createMemoryWorld(
   };
 
   return {
-    kind: 'embedded',
+    kind,
     objects: {
       async get(key) {
         await strike('objects.get', key);
@@ -192,7 +194,7 @@ export function createMemoryWorld(
           }
           controls.capacity -= 1;
           counter += 1;
-          const taskId = `task-${counter}`;
+          const taskId = `${taskPrefix}task-${counter}`;
           tasks.set(taskId, { taskId, runId: request.runId, role: request.role, state: 'starting' });
           outcome.started.push(taskId);
         }

@@ -73,8 +73,14 @@ const everything: Script = async (task) => {
   if (task.index === 0) await task.lead();
 };
 
-export function createHarness(options: { readonly script?: Script; readonly speed?: number } = {}): Harness {
-  const world = createMemoryWorld();
+export interface HarnessOptions {
+  readonly script?: Script;
+  readonly speed?: number;
+  readonly kind?: Cloud['kind'];
+}
+
+export function createHarness(options: HarnessOptions = {}): Harness {
+  const world = createMemoryWorld(options.kind === undefined ? {} : { kind: options.kind });
   const clock = scaledClock(options.speed ?? 50);
   const folder = mkdtempSync(join(tmpdir(), 'cuttlefish-flow-'));
   const script = options.script ?? everything;
@@ -276,7 +282,7 @@ export function taskEvent(
     source: 'aws.ecs',
     'detail-type': 'ECS Task State Change',
     detail: {
-      taskArn: `arn:aws:ecs:eu-west-1:123456789012:task/cuttlefish/${taskId}`,
+      taskArn: taskId.startsWith('arn:') ? taskId : `arn:aws:ecs:eu-west-1:123456789012:task/cuttlefish/${taskId}`,
       startedBy: runId,
       lastStatus,
       desiredStatus: lastStatus === 'STOPPED' ? 'STOPPED' : 'RUNNING',

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import {
+  classifyStart,
   classifyStop,
   failureOfStop,
-  isPermanentRefusal,
   type Stop,
   type StopClass,
   spends,
@@ -39,14 +39,14 @@ const table: readonly [what: string, stop: Stop, kind: StopClass, budget: 'recov
   [
     'network interface',
     stop('TaskFailedToStart', 'Timeout waiting for network interface provisioning to complete.'),
-    'not-started',
+    'no-address',
     'launches',
   ],
   ['pull timed out', stop('TaskFailedToStart', 'CannotPullContainerError: i/o timeout'), 'not-started', 'launches'],
   [
     'no such image',
     stop('TaskFailedToStart', 'CannotPullContainerError: image x not found'),
-    'permanent',
+    'bad-deployment',
     'recoveries',
   ],
   ['stopped by hand', stop('UserInitiated', 'by hand in the console', 143), 'stopped', 'recoveries'],
@@ -81,7 +81,10 @@ describe('failureOfStop', () => {
       detail: `exit code 137 (SIGKILL), ${exited}`,
     });
     const starved = failureOfStop(stop('EssentialContainerExited', 'OutOfMemory', 137), 'worker/0');
-    expect(starved).toMatchObject({ reason: 'out-of-memory', detail: expect.stringContaining('more memory') });
+    expect(starved).toMatchObject({
+      reason: 'out-of-memory',
+      detail: expect.stringContaining('cluster.worker.memoryMiB'),
+    });
   });
 
   test('a task without an exit code tells its stop code', () => {
@@ -92,8 +95,8 @@ describe('failureOfStop', () => {
   });
 });
 
-test('isPermanentRefusal tells permissions from capacity', () => {
-  expect(isPermanentRefusal('AccessDeniedException: not allowed to RunTask')).toBe(true);
-  expect(isPermanentRefusal('Capacity is unavailable at this time.')).toBe(false);
-  expect(isPermanentRefusal('RESOURCE:CPU')).toBe(false);
+test('a refusal of RunTask for want of rights is told from one for want of machines', () => {
+  expect(classifyStart('AccessDeniedException: not allowed to RunTask')).toBe('bad-deployment');
+  expect(classifyStart('Capacity is unavailable at this time.')).toBe('no-capacity');
+  expect(classifyStart('RESOURCE:CPU')).toBe('no-capacity');
 });

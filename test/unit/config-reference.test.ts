@@ -1,11 +1,16 @@
-/** The files made from the schema are those in the repository; run `node tools/schema.mjs` when they are not. */
+/** The files made from the code are those in the repository; run `node tools/schema.mjs` when they are not. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { referencePage, schemaFile } from '../../core/config/reference.ts';
+import { failuresPage } from '../../core/failure-page.ts';
 
-describe('files made from the config schema are up to date:', () => {
+describe('files made from the code are up to date:', () => {
   it('configs/run.schema.json', () => {
     expect(readFileSync('configs/run.schema.json', 'utf8')).toBe(schemaFile());
+  });
+
+  it('docs/failures.md', () => {
+    expect(readFileSync('docs/failures.md', 'utf8')).toBe(failuresPage());
   });
 
   it('docs/config-reference.md', () => {

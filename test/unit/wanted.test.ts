@@ -43,6 +43,7 @@ const launched: LaunchRow = {
   role: 'worker',
   count: 4,
   kind: 'local',
+  size: { cpu: 1024, memoryMiB: 2048 },
   clientToken: '0',
   state: 'done',
   atMs: startMs,
