@@ -144,6 +144,7 @@ export class Driver {
       case 'apply': {
         const loss = meter.compute(() => replica?.apply(effect.step, effect.reduced) ?? 0);
         meter.applied();
+        cloud.log.write('debug', 'step.applied', { step: effect.step });
         this.useful();
         if (!Number.isFinite(loss))
           this.beside(this.diverged(effect.step, loss), 'reporting a loss that is not finite');

@@ -4,6 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';
+import { levelOf } from '../cloud/log-level.ts';
 import type { Cloud } from '../cloud/ports.ts';
 import { type Role, roles } from '../core/plan.ts';
 import type { Strike } from './chaos.ts';
@@ -66,7 +67,7 @@ async function startEmbedded(): Promise<Start> {
     import('../cloud/embedded/world.ts'),
     import('../cloud/embedded/log.ts'),
   ]);
-  const log = stderrLog({ context: { taskId } });
+  const log = stderrLog({ level: levelOf(process.env), context: { taskId } });
   return { cloud: await openWorld({ stateDir, log }), taskId, host: '127.0.0.1', bind: '127.0.0.1', secure: false };
 }
 

@@ -49,6 +49,7 @@ export const eventNames = [
   // training
   'training.started',
   'training.restored',
+  'step.applied',
   'epoch.ended',
   'training.ended',
   'checkpoint.saved',

@@ -1,6 +1,7 @@
 /** Ids, log and notices of a process on AWS: one JSON line on standard output for each log event. */
 import { randomBytes } from 'node:crypto';
-import type { Ids, Log, LogLevel, Notices } from '../ports.ts';
+import { isLogged, levelOf } from '../log-level.ts';
+import type { Ids, Log, Notices } from '../ports.ts';
 import type { Environment } from './settings.ts';
 
 export const systemIds: Ids = { hex: (bytes) => randomBytes(bytes).toString('hex') };
@@ -8,11 +9,9 @@ export const systemIds: Ids = { hex: (bytes) => randomBytes(bytes).toString('hex
 export type Line = (text: string) => void;
 const standardOutput: Line = (text) => process.stdout.write(`${text}\n`);
 
-const levels: readonly LogLevel[] = ['debug', 'info', 'warn', 'error'];
-
 /** JSON.stringify escapes line ends and control characters, so no value can forge a second line. */
 export function jsonLog(env: Environment, line: Line = standardOutput): Log {
-  const from = Math.max(0, levels.indexOf((env.CUTTLEFISH_LOG_LEVEL ?? 'info') as LogLevel));
+  const least = levelOf(env);
   const who = {
     ...(env.AWS_LAMBDA_FUNCTION_NAME === undefined ? {} : { function: env.AWS_LAMBDA_FUNCTION_NAME }),
     ...(env.CUTTLEFISH_RUN_ID === undefined ? {} : { runId: env.CUTTLEFISH_RUN_ID }),
@@ -20,7 +19,7 @@ export function jsonLog(env: Environment, line: Line = standardOutput): Log {
   };
   return {
     write(level, event, detail) {
-      if (levels.indexOf(level) < from) return;
+      if (!isLogged(level, least)) return;
       line(JSON.stringify({ at: new Date().toISOString(), level, event, ...who, ...detail }));
     },
   };

@@ -6,9 +6,8 @@
  *  L2  A log that cannot be written never stops the work it is about.
  */
 import { appendFileSync } from 'node:fs';
+import { isLogged } from '../log-level.ts';
 import type { Clock, Log, LogLevel } from '../ports.ts';
-
-const order: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, error: 3 };
 
 export interface LogOptions {
   /** Lines below this level are left out; `info` when absent. */
@@ -20,11 +19,11 @@ export interface LogOptions {
 
 /** The general form: `write` gets each finished line without its newline. */
 export function lineLog(write: (line: string) => void, options: LogOptions = {}): Log {
-  const least = order[options.level ?? 'info'];
+  const least = options.level ?? 'info';
   const now = () => new Date(options.clock?.now() ?? Date.now()).toISOString();
   return {
     write: (level, event, detail) => {
-      if (order[level] < least) return;
+      if (!isLogged(level, least)) return;
       try {
         write(JSON.stringify({ at: now(), level, event, ...options.context, ...detail }));
       } catch {
