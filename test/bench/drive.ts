@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CheckpointManifest, EpochRow, EventRow, ProgressRow, RunResult } from '../../core/run.ts';
-import type { RunSamples } from './samples.ts';
+import type { RunSamples, TaskSamples } from './samples.ts';
 
 const lookEveryMs = 50;
 
@@ -15,6 +15,10 @@ export interface DriveOptions {
   readonly arguments: readonly string[];
   readonly batchSize: number;
   readonly timeoutMs: number;
+  /** Have every task log the steps that it applies; costs a little of each. */
+  readonly logSteps?: boolean;
+  /** Kills a worker so often, unless it is the only one. */
+  readonly killEveryMs?: number;
 }
 
 export async function drive(options: DriveOptions): Promise<RunSamples> {
@@ -23,44 +27,54 @@ export async function drive(options: DriveOptions): Promise<RunSamples> {
   const peaks = new Map<string, number>();
   const look = (): void => {
     for (const row of progressRows(join(state, 'table'))) progress.set(row.beat, row);
-    for (const [task, mib] of memoryOfTasks(join(state, 'tasks'))) peaks.set(task, Math.max(mib, peaks.get(task) ?? 0));
+    for (const { taskId, pid } of processes(join(state, 'tasks'))) {
+      const mib = peakMemoryOf(pid);
+      if (mib !== undefined) peaks.set(taskId, mib);
+    }
   };
   const looking = setInterval(look, lookEveryMs);
+  const killing =
+    options.killEveryMs === undefined
+      ? undefined
+      : setInterval(() => killOne(join(state, 'tasks'), progress), options.killEveryMs);
   try {
     const spawnedAtMs = Date.now();
     const document = await run(
-      options.command,
+      options,
       ['train', options.config, '--state', state, '--json', ...options.arguments],
       options.timeoutMs,
     );
+    const endedAtMs = Date.now();
+    clearInterval(killing);
     clearInterval(looking);
     look();
     const result = JSON.parse(document) as RunResult;
     if (result.status !== 'succeeded') throw new Error(`the run ended as "${result.status}": ${document}`);
-    const status = JSON.parse(
-      await run(options.command, ['status', result.runId, '--state', state, '--json'], 60_000),
-    ) as {
+    const status = JSON.parse(await run(options, ['status', result.runId, '--state', state, '--json'], 60_000)) as {
       checkpoint?: CheckpointManifest | null;
     };
     return {
       spawnedAtMs,
+      endedAtMs,
       batchSize: options.batchSize,
       progress: [...progress.values()].sort((a, b) => a.beat - b.beat),
       events: readLines<EventRow>(result.artifacts.events).sort((a, b) => a.atMs - b.atMs),
       epochs: readLines<EpochRow>(result.artifacts.metrics),
+      tasks: readTasks(join(state, 'tasks'), peaks),
       checkpoint: status.checkpoint ?? undefined,
-      peakMemoryMiB: [...peaks.values()],
       result,
     };
   } finally {
+    clearInterval(killing);
     clearInterval(looking);
     rmSync(state, { recursive: true, force: true, maxRetries: 3 });
   }
 }
 
-function run(command: string, args: readonly string[], timeoutMs: number): Promise<string> {
+function run({ command, logSteps }: DriveOptions, args: readonly string[], timeoutMs: number): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [command, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const env = { ...process.env, ...(logSteps ? { CUTTLEFISH_LOG_LEVEL: 'debug' } : {}) };
+    const child = spawn(process.execPath, [command, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env });
     const output: Buffer[] = [];
     const errors: Buffer[] = [];
     child.stdout.on('data', (chunk: Buffer) => output.push(chunk));
@@ -75,6 +89,17 @@ function run(command: string, args: readonly string[], timeoutMs: number): Promi
       reject(new Error(`cuttlefish ${args.join(' ')} ended with ${signal ?? code}:\n${last}`));
     });
   });
+}
+
+/** One of the workers that are in, while another is. */
+function killOne(tasks: string, progress: ReadonlyMap<number, ProgressRow>): void {
+  const newest = [...progress.values()].at(-1);
+  const living = processes(tasks).filter(({ pid }) => peakMemoryOf(pid) !== undefined);
+  const inForce = living.filter(({ taskId }) =>
+    newest?.tasks.some((task) => task.taskId === taskId && task.shards > 0),
+  );
+  const victim = inForce[Math.floor(Math.random() * inForce.length)];
+  if (victim !== undefined && inForce.length > 1) process.kill(victim.pid, 'SIGKILL');
 }
 
 /** The newest version of the progress row of every run in the folder; empty while there is none. */
@@ -96,26 +121,54 @@ function progressRows(table: string): ProgressRow[] {
   });
 }
 
-/** Linux only: the greatest resident size that the kernel remembers of each task that still runs. */
-function memoryOfTasks(tasks: string): [string, number][] {
-  return namesIn(tasks).flatMap((task): [string, number][] => {
+interface Process {
+  readonly taskId: string;
+  readonly pid: number;
+  readonly startedAtMs: number;
+}
+
+function processes(tasks: string): Process[] {
+  return namesIn(tasks).flatMap((taskId): Process[] => {
     try {
-      const { pid } = JSON.parse(readFileSync(join(tasks, task, 'process.json'), 'utf8')) as { pid: number };
-      const peak = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-      return peak === undefined ? [] : [[task, Number(peak) / 1024]];
+      const file = readFileSync(join(tasks, taskId, 'process.json'), 'utf8');
+      return [{ taskId, ...(JSON.parse(file) as { pid: number; startedAtMs: number }) }];
     } catch {
       return [];
     }
   });
 }
 
+/** Linux only: the greatest resident size that the kernel remembers of a process that still runs. */
+function peakMemoryOf(pid: number): number | undefined {
+  try {
+    const peak = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+    return peak === undefined ? undefined : Number(peak) / 1024;
+  } catch {
+    return undefined;
+  }
+}
+
+function readTasks(tasks: string, peaks: ReadonlyMap<string, number>): TaskSamples[] {
+  return processes(tasks)
+    .sort((a, b) => a.startedAtMs - b.startedAtMs)
+    .map(({ taskId, startedAtMs }) => ({
+      taskId,
+      startedAtMs,
+      peakMemoryMiB: peaks.get(taskId),
+      steps: readLines<{ at: string; event: string; step: number }>(join(tasks, taskId, 'log.txt'))
+        .filter(({ event }) => event === 'step.applied')
+        .map(({ at, step }) => ({ step, atMs: Date.parse(at) })),
+    }));
+}
+
 function namesIn(folder: string): string[] {
   return existsSync(folder) ? readdirSync(folder) : [];
 }
 
+/** A task that was killed may have left half a line. */
 function readLines<T>(path: string): T[] {
   return readFileSync(path, 'utf8')
     .split('\n')
-    .filter((line) => line !== '')
+    .filter((line) => line.startsWith('{') && line.endsWith('}'))
     .map((line) => JSON.parse(line) as T);
 }

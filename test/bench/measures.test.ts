@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { EventRow, ProgressRow, RunResult, TaskProgress } from '../../core/run.ts';
-import { firstStepAfter, killToNextStep, measure, median, shares, stepsPerSecond, summarise } from './measures.ts';
+import { elasticMeasures } from './elastic-measures.ts';
+import { firstStepAfter, measure, median, ratios, shares, stepsPerSecond, summarise } from './measures.ts';
 import type { RunSamples } from './samples.ts';
 
 const task = (fields: Partial<TaskProgress> = {}): TaskProgress => ({
@@ -37,12 +38,13 @@ const event = (name: string, atMs: number, fields: Partial<EventRow> = {}): Even
 });
 const run = (fields: Partial<RunSamples>): RunSamples => ({
   spawnedAtMs: 1000,
+  endedAtMs: 9000,
   batchSize: 128,
   progress: [],
   events: [],
   epochs: [],
   checkpoint: undefined,
-  peakMemoryMiB: [],
+  tasks: [],
   result: { recoveries: 0, lostSteps: 0, transitions: 33 } as RunResult,
   ...fields,
 });
@@ -74,18 +76,44 @@ describe('measures of the bench', () => {
     expect(firstStepAfter([row(1000, 0)], 0, 0, 0)).toBeUndefined();
   });
 
-  it('measure from the kill to the first step of the generation after it', () => {
+  it('tell from the logged steps what a kill, a hang and a newcomer cost the others', () => {
+    const every = (ms: number, from: number, to: number) =>
+      Array.from({ length: (to - from) / ms }, (_, i) => ({ step: i, atMs: from + i * ms }));
+    const stayed = [...every(10, 1000, 2000), ...every(10, 2040, 3000), ...every(10, 3025, 5000)];
     const samples = run({
       events: [
-        event('generation.formed', 1100, { generation: 1 }),
-        event('chaos.injected', 2000, { step: 50 }),
-        event('generation.formed', 2300, { generation: 2 }),
+        event('generation.formed', 1000),
+        event('chaos.injected', 1995, { action: 'kill' }),
+        event('generation.formed', 2030),
+        event('generation.formed', 3020),
+        event('chaos.injected', 4000, { action: 'pause' }),
+        event('generation.formed', 4800),
       ],
-      // The row at 2100 was written before anybody noticed: its step 51 is from before the kill.
-      progress: [row(1900, 49), row(2100, 51), row(2400, 53, { generation: 2 }), row(2600, 63, { generation: 2 })],
+      tasks: [
+        { taskId: 'a', startedAtMs: 0, peakMemoryMiB: 1, steps: stayed },
+        { taskId: 'b', startedAtMs: 1, peakMemoryMiB: 1, steps: every(10, 1000, 1990) },
+        { taskId: 'c', startedAtMs: 2600, peakMemoryMiB: 1, steps: every(10, 3030, 3990) },
+      ],
     });
-    expect(killToNextStep(samples)).toBe(360);
-    expect(killToNextStep(run({}))).toBeUndefined();
+    const told = Object.fromEntries(elasticMeasures('x', samples).map(({ name, value }) => [name.slice(3), value]));
+    expect(told).toEqual({
+      'kill -9 to next committed step': 45,
+      'replacement: process start to first step': 430,
+      // 35 ms where 10 are usual.
+      'pause of the survivors when it joins': 2.5,
+      'hung to fenced': 800,
+      'steps repeated': 0,
+    });
+    expect(elasticMeasures('x', run({}))).toEqual([]);
+  });
+
+  it('compare medians, and leave out what was not measured', () => {
+    const row = (name: string, median: number) => ({ name, unit: '', median, min: 0, max: 0, repeats: 1 });
+    const wanted = [
+      { name: 'r', of: 'a', to: 'b' },
+      { name: 's', of: 'a', to: 'c' },
+    ];
+    expect(ratios(wanted, [row('a', 3), row('b', 2)])).toEqual([{ name: 'r', unit: 'times', value: 1.5 }]);
   });
 
   it('leave out what these samples do not say', () => {

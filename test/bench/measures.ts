@@ -22,6 +22,20 @@ export interface Summary {
   readonly repeats: number;
 }
 
+/** Medians of one thing against another, both measured in this run. */
+export interface Ratio {
+  readonly name: string;
+  readonly of: string;
+  readonly to: string;
+}
+
+export function ratios(wanted: readonly Ratio[], rows: readonly Summary[]): Measure[] {
+  return wanted.flatMap(({ name, of, to }) => {
+    const [above, below] = [of, to].map((wantedName) => rows.find((row) => row.name === wantedName)?.median);
+    return above === undefined || below === undefined ? [] : [{ name, unit: 'times', value: above / below }];
+  });
+}
+
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
@@ -94,20 +108,6 @@ export function shares(
   };
 }
 
-/** From the injected kill to the first step that was committed without the lost task. */
-export function killToNextStep({ events, progress }: RunSamples): number | undefined {
-  const killed = events.find((event) => event.event === 'chaos.injected');
-  if (killed === undefined) return undefined;
-  const formed = events.find((event) => event.event === 'generation.formed' && event.atMs >= killed.atMs);
-  if (formed === undefined) return undefined;
-  const before = progress.filter((row) => row.atMs <= killed.atMs).at(-1)?.step ?? 0;
-  // Rows of the generation after the kill only: until then a row may still tell of steps from before it.
-  const after = progress.filter((row) => row.generation >= (formed.generation ?? 0));
-  const fromStep = Math.max(before, killed.step ?? 0);
-  const at = firstStepAfter(after, killed.atMs, fromStep, formed.atMs);
-  return at === undefined ? undefined : at - killed.atMs;
-}
-
 /** What one run says about `label`, e.g. "2 workers". */
 export function measure(label: string, run: RunSamples): Measure[] {
   const measures: Measure[] = [];
@@ -132,9 +132,8 @@ export function measure(label: string, run: RunSamples): Measure[] {
     'bytes',
     run.checkpoint?.parts.reduce((sum, part) => sum + part.bytes, 0),
   );
-  add('peak memory of a task', 'MiB', run.peakMemoryMiB.length === 0 ? undefined : Math.max(...run.peakMemoryMiB));
-  add('kill to next committed step', 'ms', killToNextStep(run));
-  if (run.result.recoveries > 0) add('steps repeated after the kill', 'steps', run.result.lostSteps);
+  const peaks = run.tasks.flatMap(({ peakMemoryMiB }) => (peakMemoryMiB === undefined ? [] : [peakMemoryMiB]));
+  add('peak memory of a task', 'MiB', peaks.length === 0 ? undefined : Math.max(...peaks));
   add('workflow transitions', 'transitions', run.result.transitions);
   return measures;
 }

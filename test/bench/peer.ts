@@ -1,83 +1,127 @@
-/** PyTorch on the same network, global batch and data: one process, and two with DistributedDataParallel over gloo. */
-import { spawn, spawnSync } from 'node:child_process';
+/** PyTorch on the same networks, batches and data: its speed alone and with DistributedDataParallel, and torchrun's recovery. */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Measure, median } from './measures.ts';
+import type { BenchData, NetworkName } from './workloads.ts';
 
 export type Peer =
-  | { readonly kind: 'measured'; readonly version: string; readonly measures: readonly Measure[] }
-  | { readonly kind: 'skipped'; readonly why: string };
+  | { readonly kind: 'found'; readonly version: string; readonly scripts: string }
+  | { readonly kind: 'absent'; readonly why: string };
 
-export interface PeerOptions {
-  readonly script: string;
-  /** Pixels, then labels, one byte each. */
-  readonly dataPath: string;
-  readonly samples: number;
+const timeoutMs = 300_000;
+
+export function findPeer(root: string): Peer {
+  const found = spawnSync('python3', ['-c', 'import torch; print(torch.__version__)'], { encoding: 'utf8' });
+  return found.status === 0
+    ? { kind: 'found', version: found.stdout.trim(), scripts: join(root, 'test/bench') }
+    : { kind: 'absent', why: 'python3 with torch is not installed, so there is no PyTorch to compare with' };
+}
+
+export interface PeerRun {
+  readonly label: string;
+  readonly network: NetworkName;
+  readonly world: number;
+  /** Of all processes together. */
   readonly batchSize: number;
   readonly epochs: number;
-  readonly repeats: number;
+  readonly data: BenchData;
 }
 
-export async function measurePeer(options: PeerOptions): Promise<Peer> {
-  const found = spawnSync('python3', ['-c', 'import torch; print(torch.__version__)'], { encoding: 'utf8' });
-  if (found.status !== 0) {
-    return { kind: 'skipped', why: 'python3 with torch is not installed, so there is no PyTorch to compare with' };
-  }
-  const measures: Measure[] = [];
-  try {
-    for (let repeat = 0; repeat < options.repeats; repeat += 1) {
-      for (const world of [1, 2]) measures.push(...(await runOnce(options, world)));
-    }
-  } catch (error) {
-    return { kind: 'skipped', why: `PyTorch is there but did not run: ${(error as Error).message}` };
-  }
-  return { kind: 'measured', version: found.stdout.trim(), measures };
-}
-
-async function runOnce(options: PeerOptions, world: number): Promise<Measure[]> {
+export async function peerSpeed(peer: Peer, run: PeerRun): Promise<readonly Measure[]> {
+  if (peer.kind === 'absent') return [];
+  const { label, network, world, batchSize, epochs, data } = run;
   const port = await freePort();
   const spawnedAtMs = Date.now();
-  const outputs = await Promise.all(Array.from({ length: world }, (_, rank) => runRank(options, world, rank, port)));
+  const outputs = await Promise.all(
+    Array.from({ length: world }, (_, rank) => {
+      const settings = [data.rawPath, data.samples, batchSize, epochs, network].map(String);
+      const env = { RANK: String(rank), WORLD_SIZE: String(world), MASTER_PORT: String(port) };
+      return outputOf(python([join(peer.scripts, 'peer_ddp.py'), ...settings], env));
+    }),
+  );
   const { firstStepAtMs, stepsPerSecond } = JSON.parse(outputs[0] ?? '') as {
     firstStepAtMs: number;
     stepsPerSecond: number[];
   };
-  const label = world === 1 ? 'PyTorch, 1 process' : `PyTorch DDP over gloo, ${world} processes`;
-  const speed = median(stepsPerSecond);
   return [
     { name: `${label}: command to first step (cold)`, unit: 'ms', value: firstStepAtMs - spawnedAtMs },
-    { name: `${label}: steps per second`, unit: '1/s', value: speed },
-    { name: `${label}: samples per second`, unit: '1/s', value: speed * options.batchSize },
+    { name: `${label}: samples per second`, unit: '1/s', value: median(stepsPerSecond) * batchSize },
   ];
 }
 
-function runRank(options: PeerOptions, world: number, rank: number, port: number): Promise<string> {
-  const { script, dataPath, samples, batchSize, epochs } = options;
+interface PeerStep {
+  readonly step: number;
+  readonly atMs: number;
+}
+
+/** Two processes under torchrun, which restarts all of them from what was saved when one is killed. */
+export async function peerElastic(peer: Peer, folder: string): Promise<readonly Measure[]> {
+  if (peer.kind === 'absent') return [];
+  const own = join(folder, `torchrun-${Date.now()}`);
+  mkdirSync(own);
+  const script = join(peer.scripts, 'peer_elastic.py');
+  const port = await freePort();
+  const where = ['--nnodes=1', '--nproc_per_node=2', '--max_restarts=3', `--master_port=${port}`];
+  const child = python([script, 'launch', ...where, script, own, '600'], {});
+  const ended = outputOf(child);
+  // Before it is awaited below it may fail, which is told there.
+  ended.catch(() => undefined);
+  const killAt = 220;
+  for (let waitedMs = 0; stepsOf(own, 1).every(({ step }) => step < killAt) && waitedMs < timeoutMs; waitedMs += 5) {
+    if (child.exitCode !== null) break;
+    await delay(5);
+  }
+  const pid = Number(/^pid (\d+)$/m.exec(readOr(join(own, 'steps-1')))?.[1]);
+  const killedAtMs = Date.now();
+  if (pid > 0) process.kill(pid, 'SIGKILL');
+  await ended;
+  const steps = stepsOf(own, 0);
+  const before = steps.filter(({ atMs }) => atMs <= killedAtMs).at(-1)?.step ?? 0;
+  // What it had done when it lost its peer is done again.
+  const next = steps.find(({ atMs, step }) => atMs > killedAtMs && step <= before);
+  if (next === undefined) return [];
+  const label = 'torchrun, 2 processes';
+  return [
+    { name: `${label}: kill -9 to next step`, unit: 'ms', value: next.atMs - killedAtMs },
+    { name: `${label}: steps repeated`, unit: 'steps', value: before + 1 - next.step },
+  ];
+}
+
+function stepsOf(folder: string, rank: number): PeerStep[] {
+  return [...readOr(join(folder, `steps-${rank}`)).matchAll(/^step (\d+) ([\d.]+)$/gm)].map(([, step, atMs]) => ({
+    step: Number(step),
+    atMs: Number(atMs),
+  }));
+}
+
+const readOr = (path: string): string => (existsSync(path) ? readFileSync(path, 'utf8') : '');
+
+function python(args: readonly string[], env: Readonly<Record<string, string>>): ChildProcess {
+  return spawn('python3', args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, MASTER_ADDR: '127.0.0.1', OMP_NUM_THREADS: '1', ...env },
+  });
+}
+
+function outputOf(child: ChildProcess): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn('python3', [script, dataPath, String(samples), String(batchSize), String(epochs)], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: {
-        ...process.env,
-        RANK: String(rank),
-        WORLD_SIZE: String(world),
-        MASTER_ADDR: '127.0.0.1',
-        MASTER_PORT: String(port),
-        OMP_NUM_THREADS: '1',
-      },
-    });
     let output = '';
     let errors = '';
-    child.stdout.on('data', (chunk) => {
+    child.stdout?.on('data', (chunk) => {
       output += chunk;
     });
-    child.stderr.on('data', (chunk) => {
+    child.stderr?.on('data', (chunk) => {
       errors += chunk;
     });
-    const timer = setTimeout(() => child.kill('SIGKILL'), 300_000);
+    const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
     child.on('error', reject);
     child.on('close', (code) => {
       clearTimeout(timer);
       if (code === 0) resolve(output);
-      else reject(new Error(errors.trim().split('\n').at(-1) ?? `exit code ${code}`));
+      else reject(new Error(`PyTorch: ${errors.trim().split('\n').at(-1) ?? ''} (exit code ${code})`));
     });
   });
 }

@@ -1,6 +1,6 @@
-"""The peer: the same network, global batch and data in PyTorch, with DistributedDataParallel over gloo for two processes.
+"""The peer: the same networks, batches and data in PyTorch, with DistributedDataParallel over gloo for several processes.
 
-Started by peer.ts, once a rank. Rank 0 prints one JSON document.
+Started by peer.ts, once a rank: data, samples, global batch, epochs, network. Rank 0 prints one JSON document.
 """
 import json
 import os
@@ -12,7 +12,7 @@ import torch.distributed as dist
 import torch.nn as nn
 import torch.nn.functional as F
 
-path, samples, global_batch, epochs = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+path, samples, global_batch, epochs, name = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
 rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 torch.set_num_threads(1)
 torch.manual_seed(0)
@@ -21,32 +21,47 @@ raw = torch.frombuffer(bytearray(open(path, "rb").read()), dtype=torch.uint8)
 pixels = raw[: samples * 784].reshape(samples, 784)
 labels = raw[samples * 784 :].long()
 
-model = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 10))
+
+def dense(*sizes):
+    pairs = list(zip(sizes, sizes[1:]))
+    return [part for i, (m, n) in enumerate(pairs) for part in ([nn.ReLU()] if i > 0 else []) + [nn.Linear(m, n)]]
+
+
+networks = {
+    "mlp": lambda: dense(784, 128, 128, 10),
+    "wide": lambda: dense(784, 512, 512, 10),
+    "lenet": lambda: [
+        nn.Unflatten(1, (1, 28, 28)),
+        *(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2)),
+        nn.Flatten(),
+        *dense(400, 120, 84, 10),
+    ],
+}
+model = nn.Sequential(*networks[name]())
 if world > 1:
     dist.init_process_group("gloo")
     model = nn.parallel.DistributedDataParallel(model)
-optimizer = torch.optim.Adam(model.parameters(), lr=0.001)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
 
 first_step_at = None
-speeds = []
+ends = []
 per_rank = global_batch // world
 for epoch in range(epochs):
     order = torch.randperm(samples, generator=torch.Generator().manual_seed(epoch))
-    steps = samples // global_batch
-    started = time.perf_counter()
-    for step in range(steps):
+    for step in range(samples // global_batch):
         begin = step * global_batch + rank * per_rank
         index = order[begin : begin + per_rank]
         optimizer.zero_grad()
         F.cross_entropy(model(pixels[index].float() / 255), labels[index]).backward()
         optimizer.step()
+        ends.append(time.perf_counter())
         if first_step_at is None:
             first_step_at = time.time()
-    if world > 1:
-        dist.barrier()
-    speeds.append(steps / (time.perf_counter() - started))
 if rank == 0:
-    # The first epoch warms up.
-    print(json.dumps({"torch": torch.__version__, "firstStepAtMs": first_step_at * 1000, "stepsPerSecond": speeds[1:]}))
+    # The first steps warm up.
+    warm, block = 20, 20
+    speeds = [block / (ends[at + block] - ends[at]) for at in range(warm, len(ends) - block, block)]
+    print(json.dumps({"torch": torch.__version__, "firstStepAtMs": first_step_at * 1000, "stepsPerSecond": speeds}))
 if world > 1:
     dist.destroy_process_group()

@@ -1,15 +1,25 @@
-/** What one run of the command leaves to measure: progress rows as they came, events, peaks of memory, the result. */
+/** What one run of the command leaves to measure: progress rows as they came, events, steps, peaks of memory, the result. */
 import type { CheckpointManifest, EpochRow, EventRow, ProgressRow, RunResult } from '../../core/run.ts';
 
 export interface RunSamples {
   readonly spawnedAtMs: number;
+  readonly endedAtMs: number;
   readonly batchSize: number;
   readonly progress: readonly ProgressRow[];
   readonly events: readonly EventRow[];
   readonly epochs: readonly EpochRow[];
+  /** In the order of their start. */
+  readonly tasks: readonly TaskSamples[];
   /** The newest one at the end. */
   readonly checkpoint: CheckpointManifest | undefined;
-  /** Greatest resident size of each task process, MiB. */
-  readonly peakMemoryMiB: readonly number[];
   readonly result: RunResult;
+}
+
+export interface TaskSamples {
+  readonly taskId: string;
+  readonly startedAtMs: number;
+  /** The greatest resident size of the process, where the system tells. */
+  readonly peakMemoryMiB: number | undefined;
+  /** Steps as this task applied them; empty unless the run logged them. */
+  readonly steps: readonly { readonly step: number; readonly atMs: number }[];
 }
