@@ -6,8 +6,10 @@
  * Rows of the output are at least four places long; they are done four places at a time, and the last four overlap those
  * before where the length is no multiple of four.
  *
- * Invariant D1: an output is summed weight by weight in the order of the offsets, the same bits as by columns and a
- * product.
+ * Invariants
+ *  D1  An output is summed weight by weight in the order of the offsets, the same bits as by columns and a product.
+ *  D2  Rows of the window that lie in the zeros around the image are left out: adding nothing changes no bit, because a
+ *      sum that begins with zero is never -0.
  */
 import { packRows } from './pack.ts';
 import { tile, tileRows } from './tile.ts';
@@ -57,15 +59,21 @@ export function convolveScratch(depth: i32): i32 {
   return 256 + depth * 32;
 }
 
-/** z[filter][place] of all samples; images and outputs of the samples are xStep and zStep bytes apart. */
+/**
+ * z[filter][place] of all samples; images and outputs of the samples are xStep and zStep bytes apart. Of the rows of the
+ * padded image, `inside` from `top` on are not zeros.
+ */
 export function convolve(
   x: usize,
   xStep: usize,
   samples: i32,
   offsets: usize,
   depth: i32,
+  windowRows: i32,
   packed: usize,
   filters: i32,
+  top: i32,
+  inside: i32,
   height: i32,
   width: i32,
   xWidth: i32,
@@ -74,34 +82,46 @@ export function convolve(
   scratch: usize,
 ): void {
   const plane = bytes(height * width);
+  const row = depth / windowRows;
   const last = bytes(width - 4);
   for (let s = 0; s < samples; s++, x += xStep, z += zStep) {
     // Two groups of four places make a panel, wherever they are: the first waits for its partner.
     let waiting = false;
     let x0: usize = 0;
     let z0: usize = 0;
+    let from0 = 0;
+    let to0 = 0;
     for (let i = 0; i < height; i++) {
       const xRow = x + bytes(i * xWidth);
       const zRow = z + bytes(i * width);
+      const from = max(0, top - i) * row;
+      const to = min(windowRows, top + inside - i) * row;
       for (let o: usize = 0; ; o += 16) {
         const place = o < last ? o : last;
-        if (waiting) places8(offsets, depth, packed, filters, x0, xRow + place, z0, zRow + place, plane, scratch);
-        else {
+        if (waiting) {
+          const begin = min(from0, from);
+          const end = max(to0, to);
+          places8(offsets, depth, begin, end, packed, filters, x0, xRow + place, z0, zRow + place, plane, scratch);
+        } else {
           x0 = xRow + place;
           z0 = zRow + place;
+          from0 = from;
+          to0 = to;
         }
         waiting = !waiting;
         if (o >= last) break;
       }
     }
-    if (waiting) places8(offsets, depth, packed, filters, x0, x0, z0, z0, plane, scratch);
+    if (waiting) places8(offsets, depth, from0, to0, packed, filters, x0, x0, z0, z0, plane, scratch);
   }
 }
 
-/** All filters at two groups of four places. */
+/** All filters at two groups of four places, by the weights [from, to) of the window. */
 function places8(
   offsets: usize,
   depth: i32,
+  from: i32,
+  to: i32,
   packed: usize,
   filters: i32,
   x0: usize,
@@ -112,18 +132,20 @@ function places8(
   scratch: usize,
 ): void {
   const panel = scratch + 256;
-  meet(offsets, depth, x0, x1, panel);
+  const count = to - from;
+  meet(offsets + bytes(from), count, x0, x1, panel);
+  packed += bytes(from * tileRows);
   const together = z1 == z0 + 16;
   for (let f = 0; f < filters; f += tileRows) {
     const rows = min(tileRows, filters - f);
-    if (together && rows == tileRows) tile(depth, packed, panel, z0, plane, 0);
+    if (together && rows == tileRows) tile(count, packed, panel, z0, plane, 0, 0);
     else {
-      tile(depth, packed, panel, scratch, 32, 0);
+      tile(count, packed, panel, scratch, 32, 0, 0);
       for (let r = 0; r < rows; r++) {
-        const from = scratch + <usize>(r * 32);
-        const to = <usize>r * plane;
-        v128.store(z0 + to, v128.load(from));
-        v128.store(z1 + to, v128.load(from, 16));
+        const source = scratch + <usize>(r * 32);
+        const target = <usize>r * plane;
+        v128.store(z0 + target, v128.load(source));
+        v128.store(z1 + target, v128.load(source, 16));
       }
     }
     packed += bytes(depth * tileRows);

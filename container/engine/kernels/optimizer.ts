@@ -1,6 +1,8 @@
 /**
  * The optimizers over flat vectors, with the formulas of container/engine/optimizer.ts, in float32. The gradient is
  * sum[i] * scale. What depends on the step alone (corrections of adam) comes in as a number.
+ *
+ * Each answers whether all new weights are finite: 1 or 0. To ask afterwards would be one more pass over them.
  */
 
 @inline
@@ -20,15 +22,30 @@ function put(p: usize, value: v128, whole: bool): void {
   else v128.store32_lane(p, value, 0);
 }
 
-export function sgd(w: usize, sum: usize, n: i32, scale: f32, rate: f32): void {
+/** NaN in any of the four as soon as one of `value` is not finite, else zeros. */
+@inline
+function watch(seen: v128, value: v128): v128 {
+  return f32x4.add(seen, f32x4.mul(value, f32x4.splat(0)));
+}
+
+@inline
+function allZero(seen: v128): i32 {
+  return i32(!v128.any_true(f32x4.ne(seen, f32x4.splat(0))));
+}
+
+export function sgd(w: usize, sum: usize, n: i32, scale: f32, rate: f32): i32 {
   const end = w + (<usize>n << 2);
+  let seen = f32x4.splat(0);
   while (w < end) {
     const whole = w + 16 <= end;
-    put(w, f32x4.sub(get(w, whole), times(times(get(sum, whole), scale), rate)), whole);
+    const next = f32x4.sub(get(w, whole), times(times(get(sum, whole), scale), rate));
+    seen = watch(seen, next);
+    put(w, next, whole);
     const step: usize = whole ? 16 : 4;
     w += step;
     sum += step;
   }
+  return allZero(seen);
 }
 
 export function momentum(
@@ -40,20 +57,24 @@ export function momentum(
   rate: f32,
   momentum: f32,
   nesterov: i32,
-): void {
+): i32 {
   const end = w + (<usize>n << 2);
+  let seen = f32x4.splat(0);
   while (w < end) {
     const whole = w + 16 <= end;
     const g = times(get(sum, whole), scale);
     const velocity = f32x4.add(times(get(v, whole), momentum), g);
     put(v, velocity, whole);
     const move = nesterov ? f32x4.add(g, times(velocity, momentum)) : velocity;
-    put(w, f32x4.sub(get(w, whole), times(move, rate)), whole);
+    const next = f32x4.sub(get(w, whole), times(move, rate));
+    seen = watch(seen, next);
+    put(w, next, whole);
     const step: usize = whole ? 16 : 4;
     w += step;
     v += step;
     sum += step;
   }
+  return allZero(seen);
 }
 
 /** `rate` is already divided by 1 - beta1^t, `correct2` is 1 / (1 - beta2^t), `rest` are 1 - beta. */
@@ -71,8 +92,9 @@ export function adam(
   rest2: f32,
   correct2: f32,
   epsilon: f32,
-): void {
+): i32 {
   const end = w + (<usize>n << 2);
+  let seen = f32x4.splat(0);
   while (w < end) {
     const whole = w + 16 <= end;
     const g = times(get(sum, whole), scale);
@@ -81,13 +103,16 @@ export function adam(
     put(m, mean, whole);
     put(v, square, whole);
     const below = f32x4.add(f32x4.sqrt(times(square, correct2)), f32x4.splat(epsilon));
-    put(w, f32x4.sub(get(w, whole), f32x4.div(times(mean, rate), below)), whole);
+    const next = f32x4.sub(get(w, whole), f32x4.div(times(mean, rate), below));
+    seen = watch(seen, next);
+    put(w, next, whole);
     const step: usize = whole ? 16 : 4;
     w += step;
     m += step;
     v += step;
     sum += step;
   }
+  return allZero(seen);
 }
 
 /** `u` is only touched when there is a momentum. */
@@ -103,8 +128,9 @@ export function rmsprop(
   rest: f32,
   momentum: f32,
   epsilon: f32,
-): void {
+): i32 {
   const end = w + (<usize>n << 2);
+  let seen = f32x4.splat(0);
   while (w < end) {
     const whole = w + 16 <= end;
     const g = times(get(sum, whole), scale);
@@ -115,11 +141,14 @@ export function rmsprop(
       move = f32x4.add(move, times(get(u, whole), momentum));
       put(u, move, whole);
     }
-    put(w, f32x4.sub(get(w, whole), move), whole);
+    const next = f32x4.sub(get(w, whole), move);
+    seen = watch(seen, next);
+    put(w, next, whole);
     const step: usize = whole ? 16 : 4;
     w += step;
     a += step;
     u += step;
     sum += step;
   }
+  return allZero(seen);
 }

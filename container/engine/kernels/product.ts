@@ -8,7 +8,7 @@
  */
 
 import { packColumns, packRows } from './pack.ts';
-import { tile, tileColumns, tileRows } from './tile.ts';
+import { tile, tileBytes, tileColumns, tileRows } from './tile.ts';
 
 /**
  * A block: the panel of b (8 x depth) stays in the first-level cache, that of a (height x depth) in the second, and
@@ -19,7 +19,6 @@ const height: i32 = 96;
 const width: i32 = 512;
 
 /** Room for tiles at the beginning of the scratch: one at an edge, or one for each level of a tree. */
-const tileBytes: i32 = 256;
 const mostTiles: i32 = 7;
 
 /** Bytes that a product needs as `scratch`. */
@@ -70,7 +69,7 @@ function block(m: i32, n: i32, k: i32, a: usize, b: usize, c: usize, cRow: i32, 
     for (let i = 0; i < m; i += tileRows) {
       const rows = min(tileRows, m - i);
       const to = c + at(i * cRow + j);
-      if (rows == tileRows && columns == tileColumns) tile(k, a + at(i * k), panel, to, at(cRow), goOn);
+      if (rows == tileRows && columns == tileColumns) tile(k, a + at(i * k), panel, to, at(cRow), goOn, 0);
       else edgeTile(k, a + at(i * k), panel, to, cRow, rows, columns, goOn, edge);
     }
   }
@@ -93,7 +92,7 @@ function edgeTile(
   edge: usize,
 ): void {
   if (goOn) copyBlock(c, cRow, edge, tileColumns, rows, columns);
-  tile(k, a, b, edge, tileColumns * 4, goOn);
+  tile(k, a, b, edge, tileColumns * 4, goOn, 0);
   copyBlock(edge, tileColumns, c, cRow, rows, columns);
 }
 
@@ -154,19 +153,12 @@ function treeTile(ends: usize, parts: i32, a: usize, b: usize, tiles: usize): vo
   let begin = 0;
   for (let s = 0; s < parts; s++) {
     const end = load<i32>(ends + at(s));
-    tile(end - begin, a + at(begin * tileRows), b + at(begin * tileColumns), top, tileColumns * 4, 0);
+    // As many siblings wait as there are ones at the end of the number.
+    const joins = i32.ctz(~s);
+    tile(end - begin, a + at(begin * tileRows), b + at(begin * tileColumns), top, tileColumns * 4, 0, joins);
     begin = end;
-    for (let rest = s; rest & 1; rest >>= 1) {
-      top -= tileBytes;
-      addTile(top, top + tileBytes);
-    }
     top += tileBytes;
-  }
-}
-
-function addTile(to: usize, from: usize): void {
-  for (let o: usize = 0; o < <usize>(tileRows * tileColumns * 4); o += 16) {
-    v128.store(to + o, f32x4.add(v128.load(to + o), v128.load(from + o)));
+    top -= <usize>(joins * tileBytes);
   }
 }
 

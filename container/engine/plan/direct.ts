@@ -42,8 +42,9 @@ export function directly({ site, z, kernel, size, padding, input, output, depth 
         const dx = site.input.gradient.offset + sample * imageLength * 4;
         const from = [filters, output.height, output.width, top, left] as const;
         kernels.padPlanes(dz, ...from, backHigh, backWide, image.offset);
-        const by = [backOffsets.offset, backDepth, backPacked.offset, channels] as const;
-        kernels.convolve(image.offset, 0, 1, ...by, input.height, input.width, backWide, dx, 0, room.offset);
+        const by = [backOffsets.offset, backDepth, kernelHeight, backPacked.offset, channels] as const;
+        const rows = [top, output.height] as const;
+        kernels.convolve(image.offset, 0, 1, ...by, ...rows, input.height, input.width, backWide, dx, 0, room.offset);
       }
     };
   }
@@ -58,13 +59,15 @@ export function directly({ site, z, kernel, size, padding, input, output, depth 
         }
       }
       kernels.packFilters(kernel, depth, filters, packed.offset);
-      const by = [offsets.offset, depth, packed.offset, filters] as const;
+      const by = [offsets.offset, depth, kernelHeight, packed.offset, filters] as const;
+      const rows = [padding[0], input.height] as const;
       const to = [z.block.offset, places * filters * 4] as const;
       kernels.convolve(
         padded.offset,
         imageBytes,
         samples,
         ...by,
+        ...rows,
         output.height,
         output.width,
         wide,

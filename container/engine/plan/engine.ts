@@ -145,8 +145,7 @@ export class PlanEngine implements Engine {
     // A step without samples has no gradient; dividing would make every weight NaN.
     if (samples === 0) return;
     this.#bench.floats(this.#contribution.offset, reduced.length).set(reduced);
-    this.#update(1 / samples, learningRate, step);
-    this.parametersChanged();
+    this.#finite = this.#update(1 / samples, learningRate, step);
   }
 
   evaluate(batch: Batch): Evaluation {

@@ -8,7 +8,7 @@ export interface Kernels {
   softmaxGradient(dy: number, a: number, rows: number, width: number): void;
   dropoutMask(a: number, b: number, threshold: number, kept: number, n: number, out: number): void;
   loss(kind: number, z: number, t: number, rows: number, width: number, gradient: number, correct: number): number;
-  sgd(w: number, sum: number, n: number, scale: number, rate: number): void;
+  sgd(w: number, sum: number, n: number, scale: number, rate: number): number;
   momentum(
     w: number,
     v: number,
@@ -18,7 +18,7 @@ export interface Kernels {
     rate: number,
     momentum: number,
     nesterov: number,
-  ): void;
+  ): number;
   adam(
     w: number,
     m: number,
@@ -33,7 +33,7 @@ export interface Kernels {
     rest2: number,
     correct2: number,
     epsilon: number,
-  ): void;
+  ): number;
   rmsprop(
     w: number,
     a: number,
@@ -46,7 +46,7 @@ export interface Kernels {
     rest: number,
     momentum: number,
     epsilon: number,
-  ): void;
+  ): number;
   product(
     m: number,
     n: number,
@@ -125,8 +125,11 @@ export interface Kernels {
     samples: number,
     offsets: number,
     depth: number,
+    windowRows: number,
     packed: number,
     filters: number,
+    top: number,
+    inside: number,
     height: number,
     width: number,
     xWidth: number,

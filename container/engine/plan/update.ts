@@ -4,7 +4,8 @@ import { power } from '../optimizer.ts';
 import type { Layout } from '../port.ts';
 import type { Bench, Block } from './bench.ts';
 
-export type Update = (scale: number, rate: number, step: number) => void;
+/** Answers whether all parameters are finite after it. */
+export type Update = (scale: number, rate: number, step: number) => boolean;
 
 export function updater(
   optimizer: OptimizerPlan,
@@ -18,7 +19,7 @@ export function updater(
   const w = parameters.offset;
   const [first, second] = [slots.offset, slots.offset + n * 4];
   const sum = contribution.offset;
-  const weights = ((): Update => {
+  const weights = ((): ((scale: number, rate: number, step: number) => number) => {
     switch (optimizer.kind) {
       case 'sgd': {
         const { momentum, nesterov } = optimizer;
@@ -31,7 +32,21 @@ export function updater(
           const corrected = rate / (1 - power(beta1, step + 1));
           const correct2 = 1 / (1 - power(beta2, step + 1));
           const rests = [1 - beta1, 1 - beta2] as const;
-          kernels.adam(w, first, second, sum, n, scale, corrected, beta1, rests[0], beta2, rests[1], correct2, epsilon);
+          return kernels.adam(
+            w,
+            first,
+            second,
+            sum,
+            n,
+            scale,
+            corrected,
+            beta1,
+            rests[0],
+            beta2,
+            rests[1],
+            correct2,
+            epsilon,
+          );
         };
       }
       case 'rmsprop': {
@@ -42,7 +57,8 @@ export function updater(
     }
   })();
   return (scale, rate, step) => {
-    weights(scale, rate, step);
+    const areFinite = weights(scale, rate, step) === 1;
     kernels.addScaled(w + n * 4, sum + n * 4, layout.stateLength, scale);
+    return areFinite && kernels.finite(w + n * 4, layout.stateLength) === 1;
   };
 }

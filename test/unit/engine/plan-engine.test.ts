@@ -216,6 +216,26 @@ describe.each(providers)('%s', (provider) => {
     expect(contribution(compiled(lenet, provider), data)[images.layout.parameterLength]).toBeNaN();
   });
 
+  test('an update that leaves the numbers shows in the next loss, whatever the optimizer (E6)', () => {
+    for (const optimizer of [
+      { kind: 'sgd', momentum: 0, nesterov: false },
+      { kind: 'sgd', momentum: 0.9, nesterov: true },
+      { kind: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-7 },
+      { kind: 'rmsprop', decay: 0.9, momentum: 0.5, epsilon: 1e-7 },
+    ] as const) {
+      const engine = compiled({ ...mlp, optimizer }, provider);
+      const batch = batchFor(mlp, 4);
+      const tail = engine.layout.parameterLength;
+      const sum = contribution(engine, batch);
+      engine.update(sum, 0.01, 0);
+      expect(contribution(engine, batch)[tail]).toBeGreaterThan(0);
+      // One weight alone: the last, which is not in a group of four.
+      sum[engine.layout.trainableLength - 1] = 3e38;
+      engine.update(sum, 3e38, 1);
+      expect(contribution(engine, batch)[tail]).toBeNaN();
+    }
+  });
+
   test('training lowers the loss', () => {
     for (const net of Object.values(nets)) {
       const engine = compiled(net, provider);
