@@ -37,9 +37,9 @@ export class Departed {
     return to === undefined ? [] : [{ type: 'send', to, message: { type: 'fenced', generation } }];
   }
 
-  /** Of one of them, or of all. */
-  release(taskId?: TaskId): Effect[] {
-    const released = [...this.unreleased].filter(([id]) => taskId === undefined || id === taskId);
+  /** Of those that it is sure of, once each. */
+  release(isSure: (taskId: TaskId) => boolean = () => true): Effect[] {
+    const released = [...this.unreleased].filter(([id]) => isSure(id));
     for (const [id] of released) this.unreleased.delete(id);
     return released.map(([, effect]) => effect);
   }

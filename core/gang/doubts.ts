@@ -22,8 +22,9 @@ interface Doubt {
 
 /** Beats for which a complaint must be true; about the leader longer, for its beats must get there and be answered. */
 const patienceBeats = { member: 1, leader: 2 };
-/** Not repeated for so long, it is over. */
+/** Not repeated for so long, it is over; half as long, and it speaks against nobody any more. */
 const forgottenBeats = 3;
+const freshBeats = 1;
 
 export class Doubts {
   private readonly leader: TaskId;
@@ -63,9 +64,10 @@ export class Doubts {
     });
     const deaf = due.find(({ about }) => about === this.leader);
     if (deaf !== undefined || due.length === 0) return deaf?.by;
+    const fresh = this.doubts.filter(({ broken, until }) => broken || this.beats - until <= freshBeats);
     const counts = order.map((member, place) => {
-      const others = this.doubts.flatMap(({ by, about }) => (about === member ? [by] : by === member ? [about] : []));
-      const about = this.doubts.filter((doubt) => doubt.about === member).length;
+      const others = fresh.flatMap(({ by, about }) => (about === member ? [by] : by === member ? [about] : []));
+      const about = fresh.filter((doubt) => doubt.about === member).length;
       return { member, worse: [new Set(others).size, isQuiet(member) ? 1 : 0, about, place] };
     });
     return counts.sort((a, b) => compare(b.worse, a.worse))[0]?.member;

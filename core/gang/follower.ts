@@ -108,11 +108,17 @@ export class Follower {
     this.leader = undefined;
   }
 
+  /** The leader may not know us, or not as we are: it is told until it welcomes us (FO2). */
+  introduce(): Effect[] {
+    this.welcome = false;
+    return this.tell(this.hello());
+  }
+
   /** The connection to the leader broke. */
   leaderLost(peer: TaskId, refused: boolean): Effect[] {
-    this.welcome = false;
     // Still there: it has dropped us and will say so.
-    if (!refused) return this.tell(this.hello());
+    if (!refused) return this.introduce();
+    this.welcome = false;
     this.gone = true;
     if (!this.standing().hasState) return [];
     this.leader = undefined;

@@ -82,7 +82,7 @@ export class Leader {
     const refused = this.refuseOtherEngine(member);
     if (refused !== undefined) return refused;
     // Slots are given by the table: who had this one before is known there to be gone.
-    const replaced = holder === undefined ? [] : this.lost(holder.member.taskId, 'lost');
+    const replaced = holder === undefined ? [] : this.dropOut(holder.member, 'lost');
     const known = this.roster.meet(member, hasState, step);
     const effects: Effect[] = [
       ...replaced,
@@ -93,7 +93,9 @@ export class Leader {
     // A survivor may be level; and so is a newcomer while nobody has trained and every state is the seed's.
     const top = this.roster.readyStep();
     if (hasState ? step >= top - 1 : top === 0 && this.state.kind !== 'open') known.standing = 'ready';
-    if (member.role === 'worker' && known.standing === 'new') return [...effects, ...this.sendToFetch()];
+    effects.push(...this.sendToFetch());
+    const isBehind = member.role === 'worker' && known.standing !== 'ready';
+    if (isBehind && (holder === undefined || !this.needs(holder.member))) return effects;
     return [...effects, ...this.reform(`${slot} joined`)];
   }
 
@@ -133,23 +135,30 @@ export class Leader {
     const ofLeader = peer === this.options.self.taskId;
     if (!ofLeader && by.standing === 'fetching') return by.donor === peer ? this.donorFailed(by) : [];
     if (!this.roster.has(peer)) return [];
-    if (!ofLeader && why === 'refused') return this.lost(peer, 'lost');
+    if (!ofLeader && why === 'refused') return this.lost([peer], 'lost');
     if (ofLeader || generation === this.generation) this.doubts.add(from, peer, why === 'broken');
     return [];
   }
 
-  lost(peer: TaskId, why: Loss): Effect[] {
+  /** One decision for all that are lost at once. */
+  lost(peers: readonly TaskId[], why: Loss): Effect[] {
     const { state } = this;
-    if (state.kind === 'gathering') state.awaited.delete(peer);
-    const member = this.roster.get(peer)?.member;
-    if (member === undefined) return this.advance();
-    const effects = this.dropOut(member, why);
+    if (state.kind === 'gathering') for (const peer of peers) state.awaited.delete(peer);
+    const members = peers.map((peer) => this.roster.get(peer)?.member).filter((member) => member !== undefined);
+    if (members.length === 0) return this.advance();
+    const effects = members.flatMap((member) => this.dropOut(member, why));
     if (state.kind === 'gathering' || state.kind === 'restoring') return [...effects, ...this.advance()];
-    if (state.kind === 'holding' || membersOf(state.gang).some((one) => one.taskId === peer)) {
-      return [...effects, ...this.sendToFetch(), ...this.reform(`${member.slot} ${why}`)];
+    effects.push(...this.sendToFetch());
+    if (members.some((member) => this.needs(member))) {
+      return [...effects, ...this.reform(`${members.map(({ slot }) => slot).join(', ')} ${why}`)];
     }
-    // Not one that we train with: the gang in force is without it already.
-    return [...effects, ...this.departed.release(peer), ...this.sendToFetch()];
+    // None that we train with: the gang in force is without them already.
+    return [...effects, ...this.departed.release((taskId) => peers.includes(taskId))];
+  }
+
+  /** What we do now cannot go on without it. */
+  private needs(member: GangMember): boolean {
+    return !('gang' in this.state) || membersOf(this.state.gang).some((one) => one.taskId === member.taskId);
   }
 
   committed(generation: number): Effect[] {
@@ -159,7 +168,7 @@ export class Leader {
     const members = membersOf(gang);
     this.committedGang = new Set(members.map((member) => member.taskId));
     this.doubts.newGeneration();
-    const released = this.departed.release();
+    const released = this.departed.release((taskId) => !this.committedGang.has(taskId));
     if (state.again) {
       this.state = { kind: 'holding' };
       return [...released, ...this.reform(this.why)];
@@ -205,11 +214,11 @@ export class Leader {
     const { patience, options } = this;
     const ids = this.roster.all().map((known) => known.member.taskId);
     const silent = ids.filter((id) => id !== options.self.taskId && patience.isSilent(id));
-    const effects = silent.flatMap((id) => this.lost(id, 'silent'));
+    const effects = silent.length === 0 ? [] : this.lost(silent, 'silent');
     const doubted = this.doubts.verdict(ids, (id) => patience.isQuiet(id));
-    if (doubted !== undefined) effects.push(...this.lost(doubted, 'unreachable'));
+    if (doubted !== undefined) effects.push(...this.lost([doubted], 'unreachable'));
     if (this.state.kind === 'forming' && patience.nowMs > this.state.untilMs) {
-      for (const id of [...this.state.waiting]) effects.push(...this.lost(id, 'silent'));
+      effects.push(...this.lost([...this.state.waiting], 'silent'));
     }
     return [...effects, ...this.advance()];
   }
@@ -324,7 +333,7 @@ export class Leader {
   private donorFailed(known: Known): Effect[] {
     const others = this.roster.failDonor(known);
     if (others) return this.sendToFetch();
-    if (known !== this.self) return this.lost(known.member.taskId, 'unreachable');
+    if (known !== this.self) return this.lost([known.member.taskId], 'unreachable');
     known.failedDonors.clear();
     return this.sendToFetch();
   }
@@ -332,6 +341,7 @@ export class Leader {
   /** It is not one of us any more. Its slot is not free before that is committed (LD5). */
   private dropOut(member: GangMember, why: Loss): Effect[] {
     const { taskId } = member;
+    if (this.state.kind === 'gathering') this.state.awaited.delete(taskId);
     this.roster.delete(taskId);
     this.roster.forgetDonor(taskId);
     this.doubts.forget(taskId);

@@ -6,7 +6,8 @@
  *  MB1 `generation` never goes down, and what carries a smaller one is refused (P5, R1).
  *  MB2 A broken connection is taken for a lost member by the leader; a member that was dropped and comes back is told
  *      `fenced` and exits. So a zombie changes nothing.
- *  MB3 Who loses the lease does not go: it follows the new leader with the state it has, or is told that it is out.
+ *  MB3 Who loses the lease, or was not prepared for the generation of its leader, does not go: its state may be the only
+ *      one. It says where it stands, and is counted in again or told that it is out.
  *  MB4 Whatever we wait for, somebody is asked again or complained about when it does not come.
  */
 import type { GangMember, TaskId } from '../run.ts';
@@ -167,7 +168,7 @@ export class Member {
       case 'suspect':
         return this.leading?.suspected(from, message) ?? [];
       case 'leaving':
-        return this.leading?.lost(from, 'left') ?? [];
+        return this.leading?.lost([from], 'left') ?? [];
       case 'dismiss':
         return this.follower.follows(from) ? [{ type: 'exit', why: 'dismissed', save: false }] : [];
       case 'fenced':
@@ -234,15 +235,17 @@ export class Member {
       this.leading.beat(from, message.step);
       return this.leading.answerToDropped(from);
     }
-    // The leader prepares its members before it beats with a new generation: it has gone on without us.
-    const droppedUs = this.follower.follows(from) && this.gang !== undefined && message.generation > this.generation;
-    return droppedUs ? this.fencedBy(message.generation) : [];
+    // Ours is over, and nobody has prepared us for theirs: we are out, or the leader was lost before it got to us.
+    const isOver = this.follower.follows(from) && this.gang !== undefined && message.generation > this.generation;
+    if (!isOver) return [];
+    this.pause();
+    return this.follower.introduce();
   }
 
   private onLinkLost(peer: TaskId, refused: boolean): Effect[] {
     this.trainer.forget(peer);
     this.lost.add(peer);
-    if (this.leading !== undefined) return this.leading.lost(peer, 'lost');
+    if (this.leading !== undefined) return this.leading.lost([peer], 'lost');
     if (this.follower.follows(peer)) return this.follower.leaderLost(peer, refused);
     const partner = this.gang !== undefined && membersOf(this.gang).some((member) => member.taskId === peer);
     const needed = partner || peer === this.trainer.fetchingFrom;
