@@ -1,6 +1,6 @@
 /** `npm run sim -- --seed N --runs M`: see tools/sim.mjs. */
 import { parseArgs } from 'node:util';
-import { drawDials } from './dials.ts';
+import { type Dials, drawDials } from './dials.ts';
 import { type SimOutcome, simulate } from './world.ts';
 
 export { simulate };
@@ -12,14 +12,24 @@ export interface Batch {
   readonly durationMs: number;
 }
 
-/** Runs the seeds one after the other; ends early after `most` failures. */
-export async function runSeeds(from: number, runs: number, most = 10, untilMs = Infinity): Promise<Batch> {
+export interface Sweep {
+  readonly from: number;
+  readonly runs: number;
+  /** Ends early after so many failures, or when so much time is gone. */
+  readonly most?: number;
+  readonly untilMs?: number;
+  /** Instead of what the seed draws. */
+  readonly dials?: Partial<Dials>;
+}
+
+/** Runs the seeds one after the other. */
+export async function runSeeds({ from, runs, most = 10, untilMs = Infinity, dials = {} }: Sweep): Promise<Batch> {
   const started = performance.now();
   const failed: { seed: number; violation: string }[] = [];
   const counts: Record<string, number> = {};
   let seeds = 0;
   for (let seed = from; seed < from + runs && performance.now() - started < untilMs; seed += 1) {
-    const outcome = await simulate({ seed });
+    const outcome = await simulate({ seed, dials: { ...drawDials(seed), ...dials } });
     seeds += 1;
     for (const [what, times] of outcome.counts) counts[what] = (counts[what] ?? 0) + times;
     if (outcome.violation === undefined) continue;
@@ -60,7 +70,7 @@ async function replay(seed: number, wholeTrace: boolean): Promise<number> {
 
 async function sweep(seed: number, runs: number): Promise<number> {
   console.log(`seeds ${seed} to ${seed + runs - 1}`);
-  const { seeds, failed, counts, durationMs } = await runSeeds(seed, runs);
+  const { seeds, failed, counts, durationMs } = await runSeeds({ from: seed, runs });
   for (const what of Object.keys(counts).sort()) console.log(`  ${String(counts[what]).padStart(8)}  ${what}`);
   for (const { seed: bad, violation } of failed)
     console.log(`seed ${bad}: ${violation}\n  replay: ${replayCommand(bad)}`);

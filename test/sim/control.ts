@@ -3,9 +3,9 @@
  * or after something that happened later. The real one is tested in test/statemachine.
  */
 import type { MemberRow, ProgressRow, TaskRow } from '../../core/run.ts';
-import { keys, prefixes } from '../../core/run.ts';
+import { keys } from '../../core/run.ts';
 import type { Agenda } from './agenda.ts';
-import type { Dials } from './dials.ts';
+import type { Dials, Mishap } from './dials.ts';
 import type { Host } from './host.ts';
 import type { Storage } from './storage.ts';
 
@@ -15,6 +15,7 @@ export interface Fleet {
   readonly dials: Dials;
   readonly hosts: Map<string, Host>;
   readonly over: () => boolean;
+  mishap(what: Mishap): void;
   launch(role: Host['role']): Host;
   kill(host: Host): void;
   /** The run is over: stops what is still there. */
@@ -33,6 +34,8 @@ export class Control {
   private readonly running = new Map<Host, Host['role']>();
   private readonly stopping = new Set<Host>();
   private beat = { value: -1, sinceMs: 0 };
+  /** All that are wanted have been there at once. */
+  private complete = false;
   private launching = { worker: 0, 'parameter-server': 0 };
 
   constructor(fleet: Fleet) {
@@ -51,30 +54,45 @@ export class Control {
       const row = this.fleet.storage.get<TaskRow>(keys.task(host.taskId));
       if (row !== undefined) this.keep(host, 'stopped');
     };
+    this.fleet.mishap('event late');
     agenda.at(agenda.between(0.2, 2) * dials.observeMs, hear);
-    if (agenda.chance(0.2)) agenda.at(agenda.pick(1_000), hear);
+    if (!agenda.chance(0.2)) return;
+    this.fleet.mishap('event repeated');
+    agenda.at(agenda.pick(1_000), hear);
   }
 
   private round(): void {
-    const { agenda, storage, dials, over } = this.fleet;
+    const { agenda, dials, over } = this.fleet;
     if (over()) {
       agenda.at(releaseMs, () => this.fleet.release());
       return;
     }
+    this.complete ||= this.here('worker') >= dials.workers && this.here('parameter-server') >= dials.servers;
+    const scarce = dials.scarce && this.complete;
+    const wanted = {
+      worker: scarce ? dials.workersMin : dials.workers,
+      'parameter-server': scarce ? 0 : dials.servers,
+    };
     for (const role of ['worker', 'parameter-server'] as const) {
-      const wanted = role === 'worker' ? dials.workers : dials.servers;
-      const here = [...this.running].filter(([host, its]) => its === role && !this.stopping.has(host)).length;
-      for (let i = here + this.launching[role]; i < wanted; i += 1) this.launch(role);
+      for (let i = this.here(role) + this.launching[role]; i < wanted[role]; i += 1) this.launch(role);
     }
     this.watchBeat();
-    const dropped = storage.query<MemberRow>(prefixes.member).filter((row) => row.value.state === 'gone');
-    for (const { value } of dropped) {
-      const host = this.fleet.hosts.get(value.taskId);
-      if (host === undefined || this.stopping.has(host) || !this.running.has(host)) continue;
-      this.stopping.add(host);
-      agenda.at(dials.graceMs, () => this.fleet.kill(host));
-    }
     agenda.at(roundMs, () => this.round());
+  }
+
+  /** A slot is free, and its last holder still runs: it is stopped when the next round would come. */
+  freed({ state, taskId }: MemberRow): void {
+    const { agenda, dials, hosts } = this.fleet;
+    const host = hosts.get(taskId);
+    if (state !== 'gone' || host === undefined || this.stopping.has(host)) return;
+    this.stopping.add(host);
+    agenda.at(agenda.pick(roundMs) + dials.graceMs, () => this.fleet.kill(host));
+  }
+
+  private here(role: Host['role']): number {
+    let count = 0;
+    for (const [host, its] of this.running) if (its === role && !this.stopping.has(host)) count += 1;
+    return count;
   }
 
   /** Nobody reports for a whole heartbeat of Watch: none of them can be of use. */
@@ -92,10 +110,13 @@ export class Control {
     this.launching[role] += 1;
     agenda.at(agenda.between(0.5, 2) * dials.launchMs, () => {
       this.launching[role] -= 1;
-      if (this.fleet.over() || agenda.chance(dials.launchFail)) return;
+      if (this.fleet.over()) return;
+      if (agenda.chance(dials.launchFail)) return this.fleet.mishap('launch failed');
       this.started(this.fleet.launch(role), role);
+      if (!agenda.chance(dials.launchTwice)) return;
       // The call was repeated, and counted as two.
-      if (agenda.chance(dials.launchTwice)) this.started(this.fleet.launch(role), role);
+      this.fleet.mishap('launch repeated');
+      this.started(this.fleet.launch(role), role);
     });
   }
 

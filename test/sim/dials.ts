@@ -20,8 +20,52 @@ export const faultKinds = [
   'part-two',
   'deafen',
   'cut-storage',
+  'slow-storage',
+  'throttle',
 ] as const;
 export type FaultKind = (typeof faultKinds)[number];
+
+/** What the world does to everybody now and then, beside the faults that strike. */
+export const mishaps = [
+  'message delayed',
+  'message overtaken',
+  'message repeated',
+  'storage slow',
+  'write failed',
+  'answer lost',
+  'launch failed',
+  'launch repeated',
+  'event late',
+  'event repeated',
+] as const;
+export type Mishap = (typeof mishaps)[number];
+
+/** Moments of the protocol at which a fault may lie in wait: effects, as `Host.act` is told of them. */
+const moments = [
+  'get leader',
+  'put leader',
+  'put gang',
+  'get outcome',
+  'put outcome',
+  'get checkpoints',
+  'put checkpoints',
+  'put part/',
+  'put epoch/',
+  'put progress',
+  'put member/',
+  'send hello',
+  'send lead',
+  'send prepare',
+  'send prepared',
+  'send begin',
+  'send fetch',
+  'send snapshot',
+  'send caught-up',
+  'send replay',
+  'send contribution',
+  'send reduced',
+  'send dismiss',
+] as const;
 
 export interface Dials {
   readonly workers: number;
@@ -50,6 +94,10 @@ export interface Dials {
   /** The part of the pauses and partitions that last until those that they strike are dead. */
   readonly forGood: number;
   readonly faults: readonly FaultKind[];
+  /** One of the moments: who comes to it is struck just before it, now and then. Empty for none. */
+  readonly ambush: string;
+  /** Once everybody has been there, nobody is replaced while there are enough of them. */
+  readonly scarce: boolean;
   readonly launchMs: number;
   readonly launchFail: number;
   readonly launchTwice: number;
@@ -80,6 +128,8 @@ export const quiet: Dials = {
   faultsUntilMs: 0,
   forGood: 0,
   faults: [],
+  ambush: '',
+  scarce: false,
   launchMs: 80,
   launchFail: 0,
   launchTwice: 0,
@@ -96,15 +146,17 @@ export function drawDials(seed: number): Dials {
   const sometimes = (probability: number, value: () => number): number => (stream.next() < probability ? value() : 0);
   const one = <T>(values: readonly T[]): T => values[Math.floor(stream.next() * values.length)] as T;
 
-  const workers = one([1, 2, 2, 3, 3, 4, 5]);
-  const slow = stream.next() < 0.06;
-  const epochs = slow ? 2 : whole(2, 4);
+  // Most runs are small, so that there can be many of them; a few are as long as anybody has patience for.
+  const big = stream.next() < 0.1;
+  const slow = stream.next() < 0.04;
+  const workers = one(big ? [2, 3, 4, 5] : [1, 2, 2, 2, 3, 3, 4]);
+  const epochs = slow ? 2 : big ? whole(2, 4) : whole(2, 3);
   const share = one([0.15, 0.4, 1]);
   const faults = faultKinds.filter(() => stream.next() < share);
-  const shards = workers > 4 ? 8 : one([4, 8]);
-  const stepsPerEpoch = slow ? 3 : whole(4, 7);
+  const shards = big ? 8 : workers > 2 ? 4 : one([2, 4]);
+  const stepsPerEpoch = slow ? 3 : big ? whole(4, 7) : whole(2, 5);
   /** What all of training takes when nothing happens. */
-  const trainingMs = scale(200, 4_000);
+  const trainingMs = big ? scale(400, 4_000) : scale(100, 2_000);
   return {
     workers,
     workersMin: stream.next() < 0.25 ? whole(1, workers) : 1,
@@ -119,14 +171,16 @@ export function drawDials(seed: number): Dials {
     snapshotMs: sometimes(0.1, () => scale(100, 2_000)),
     netMs: scale(0.1, 8),
     netSpike: sometimes(0.3, () => scale(0.001, 0.02)),
-    netTwice: sometimes(0.2, () => scale(0.005, 0.1)),
+    netTwice: sometimes(0.2, () => scale(0.01, 0.4)),
     storageMs: scale(0.5, 12),
     storageSlow: sometimes(0.3, () => scale(0.002, 0.05)),
     storageFail: sometimes(0.3, () => scale(0.001, 0.02)),
-    faultEveryMs: slow ? scale(1_000, 6_000) : scale(50, 800),
-    faultsUntilMs: slow ? scale(2_000, 15_000) : scale(500, 4_000),
+    faultEveryMs: slow ? scale(1_000, 6_000) : scale(40, 600),
+    faultsUntilMs: slow ? scale(2_000, 10_000) : big ? scale(500, 4_000) : scale(300, 2_500),
     forGood: sometimes(0.4, () => between(0.1, 0.6)),
     faults: faults.length > 0 ? faults : [one(faultKinds)],
+    ambush: stream.next() < 0.4 ? one(moments) : '',
+    scarce: stream.next() < 0.2,
     launchMs: scale(20, 500),
     launchFail: sometimes(0.2, () => between(0, 0.5)),
     launchTwice: sometimes(0.1, () => between(0, 0.3)),

@@ -16,6 +16,10 @@ export interface Target {
   struck(kind: FaultKind, what: string): void;
 }
 
+/** What can strike one process at a moment of its own. */
+const ambushes = ['kill', 'vanish', 'pause', 'stall', 'interrupt', 'isolate', 'cut-storage', 'slow-storage'] as const;
+const ambushChance = 0.15;
+
 export class Faults {
   private readonly target: Target;
 
@@ -34,11 +38,19 @@ export class Faults {
     this.target.agenda.at(this.target.agenda.pick(2 * faultEveryMs), next);
   }
 
-  strike(kind: FaultKind): void {
+  /** This process is about to do something that a fault may have waited for. */
+  passes(host: Host, what: string): void {
+    const { agenda, dials } = this.target;
+    if (!what.startsWith(dials.ambush) || agenda.nowMs >= dials.faultsUntilMs || !agenda.chance(ambushChance)) return;
+    const victim = this.target.tasks().find((task) => task.host === host);
+    if (victim !== undefined) this.strike(agenda.one(ambushes), victim);
+  }
+
+  strike(kind: FaultKind, aimedAt?: SimTask): void {
     const { agenda, network, storage } = this.target;
     const tasks = this.target.tasks();
     if (tasks.length === 0) return;
-    const victim = kind.endsWith('-leader') ? tasks.find((task) => task.leads) : agenda.one(tasks);
+    const victim = aimedAt ?? (kind.endsWith('-leader') ? tasks.find((task) => task.leads) : agenda.one(tasks));
     if (victim === undefined) return;
     const { host } = victim;
     const others = tasks.map((task) => task.host).filter((other) => other !== host);
@@ -65,6 +77,14 @@ export class Faults {
       case 'stall':
         this.pause(host, agenda.between(50, 900));
         return;
+      case 'throttle': {
+        const ms = agenda.between(100, 3_000);
+        host.pace = agenda.between(3, 40);
+        agenda.at(ms, () => {
+          host.pace = 1;
+        });
+        return;
+      }
       case 'interrupt':
         host.trouble(0);
         victim.interrupt();
@@ -92,6 +112,13 @@ export class Faults {
         host.trouble(ms);
         storage.cutOff.add(host);
         agenda.at(ms, () => storage.cutOff.delete(host));
+        return;
+      }
+      case 'slow-storage': {
+        const ms = agenda.between(100, 3_000);
+        host.trouble(ms);
+        storage.slow.add(host);
+        agenda.at(ms, () => storage.slow.delete(host));
       }
     }
   }

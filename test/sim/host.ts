@@ -25,6 +25,8 @@ export class Host {
   alive = true;
   /** It can be reached by nobody any more, and nobody is told. */
   vanished = false;
+  /** Computing takes so many times as long. */
+  pace = 1;
   /** When something last went wrong with it that the protocol may answer by giving it up. */
   troubledAtMs = Number.NEGATIVE_INFINITY;
   onTick: (() => void) | undefined;
@@ -72,8 +74,10 @@ export class Host {
 
   /** Computes without looking up. */
   work(forMs: number): Promise<void> {
-    this.stop(forMs);
-    return this.after(forMs);
+    const ms = this.pace * forMs;
+    if (this.pace > 1) this.trouble(ms);
+    this.stop(ms);
+    return this.after(ms);
   }
 
   after(ms: number): Promise<void> {

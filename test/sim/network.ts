@@ -4,23 +4,31 @@
  * connection loses it.
  *
  * Invariants
- *  NW1 What is sent on one connection arrives in order, once, or from some point on not at all.
+ *  NW1 What is sent on one connection arrives in order, once, or from some point on not at all. What comes from several
+ *      senders overtakes each other.
  *  NW2 To dial, both directions must be open; what has not come about after `handshakeMs` is given up.
  */
 import type { Message } from '../../core/gang/messages.ts';
 import type { GangMember } from '../../core/run.ts';
 import type { Agenda } from './agenda.ts';
-import type { Dials } from './dials.ts';
+import type { Dials, Mishap } from './dials.ts';
 import type { Host } from './host.ts';
 
 const handshakeMs = 5_000;
 const probeMs = 1_000;
 const spikeMs = 400;
+const repeatMs = 250;
 
 export interface Ears {
   readonly message: (from: string, message: Message) => void;
   readonly heard: (from: string) => void;
   readonly lost: (peer: string, refused: boolean) => void;
+}
+
+interface Letter {
+  readonly message: Message;
+  /** Of all that was ever sent, the how manyth. */
+  readonly order: number;
 }
 
 interface Lane {
@@ -32,7 +40,7 @@ interface Lane {
   /** Sent while dialling. */
   waiting: Message[];
   /** What has arrived and cannot be given on yet, by number: of what comes before it something is still missing. */
-  readonly arrived: Map<number, Message>;
+  readonly arrived: Map<number, Letter>;
   sent: number;
   given: number;
 }
@@ -47,9 +55,20 @@ export class Network {
   private readonly probing = new Set<string>();
   private readonly onSent: (from: Host, message: Message) => void;
   private readonly onDelivered: (from: Host, to: Host, message: Message) => void;
+  private readonly mishap: (what: Mishap) => void;
+  private order = 0;
+  /** The newest letter that each process has had. */
+  private readonly newest = new Map<Host, number>();
 
-  constructor(agenda: Agenda, dials: Dials, onSent: Network['onSent'], onDelivered: Network['onDelivered']) {
+  constructor(
+    agenda: Agenda,
+    dials: Dials,
+    onSent: Network['onSent'],
+    onDelivered: Network['onDelivered'],
+    mishap: Network['mishap'],
+  ) {
     this.onSent = onSent;
+    this.mishap = mishap;
     this.agenda = agenda;
     this.dials = dials;
     this.onDelivered = onDelivered;
@@ -72,8 +91,8 @@ export class Network {
       this.lanes.set(key, lane);
       this.dial(lane);
     }
-    // What is sent is encoded at once; what the receiver then does to its copy is its own business.
-    const copy = 'payload' in message ? { ...message, payload: message.payload.slice() } : message;
+    // What is sent is encoded at once: the receiver of a contribution adds into its own copy.
+    const copy = message.type === 'contribution' ? { ...message, payload: message.payload.slice() } : message;
     if (lane.open) this.carry(lane, copy);
     else lane.waiting.push(copy);
   }
@@ -132,7 +151,9 @@ export class Network {
 
   private latency(): number {
     const { netMs, netSpike } = this.dials;
-    const spike = netSpike > 0 && this.agenda.chance(netSpike) ? this.agenda.pick(spikeMs) : 0;
+    const late = netSpike > 0 && this.agenda.chance(netSpike);
+    if (late) this.mishap('message delayed');
+    const spike = late ? this.agenda.pick(spikeMs) : 0;
     return netMs * this.agenda.between(0.5, 1.5) + spike;
   }
 
@@ -165,16 +186,20 @@ export class Network {
     const { nowMs } = this.agenda;
     const number = lane.sent;
     lane.sent += 1;
+    this.order += 1;
+    const letter = { message, order: this.order };
     const transferMs = message.type === 'snapshot' ? this.dials.snapshotMs : 0;
     for (let ms = 50; ms < transferMs; ms += 50) this.agenda.at(ms, () => this.arrive(lane, undefined));
     lane.lastAtMs = Math.max(nowMs + this.latency() + transferMs, lane.lastAtMs + 0.001);
     if (lane.to.vanished) return;
-    // TCP does not repeat anything; a sender that does must do no harm.
-    if (this.dials.netTwice > 0 && this.agenda.chance(this.dials.netTwice)) {
-      this.agenda.at(lane.lastAtMs - nowMs + this.agenda.pick(60), () => this.arrive(lane, message));
+    // TCP does not repeat anything; a sender that does must do no harm. A complaint that is repeated is one more (DB1).
+    const { netTwice } = this.dials;
+    if (netTwice > 0 && message.type !== 'suspect' && this.agenda.chance(netTwice)) {
+      this.mishap('message repeated');
+      this.agenda.at(lane.lastAtMs - nowMs + this.agenda.pick(repeatMs), () => this.arrive(lane, message));
     }
     this.agenda.at(lane.lastAtMs - nowMs, () => {
-      lane.arrived.set(number, message);
+      lane.arrived.set(number, letter);
       this.give(lane);
     });
   }
@@ -182,10 +207,14 @@ export class Network {
   /** In order, and not through a partition: what came into it is sent again after it. */
   private give(lane: Lane): void {
     for (;;) {
-      const message = lane.arrived.get(lane.given);
-      if (message === undefined || lane.closed || this.isBlocked(lane)) return;
+      const letter = lane.arrived.get(lane.given);
+      if (letter === undefined || lane.closed || this.isBlocked(lane)) return;
       lane.arrived.delete(lane.given);
       lane.given += 1;
+      const { message, order } = letter;
+      const newest = this.newest.get(lane.to) ?? 0;
+      if (order < newest) this.mishap('message overtaken');
+      else this.newest.set(lane.to, order);
       this.onDelivered(lane.from, lane.to, message);
       this.arrive(lane, message);
     }

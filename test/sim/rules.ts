@@ -8,8 +8,9 @@
  *   R4  every update is made from every shard of its step, once; every epoch counts every sample once
  *   R5  the outcome is that of the undisturbed run
  *   R7  after the outcome nothing of it changes any more, and nobody begins anything; nobody is dismissed before it
- *   P4  who is well is not given up: not dropped, not robbed of the lease or of its slot
- *   LD4, LD5, TR4: see core/gang
+ *   P3  no step counts as lost but when nobody was left who had it
+ *   P4  who is well is not given up: not dropped, not robbed of the lease or of its slot; nobody goes who is not out
+ *   MB2, LD4, LD5, TR4: see core/gang
  */
 import { weightsDigest } from '../../container/finish.ts';
 import { bytesOf, digestOf } from '../../core/checkpoint.ts';
@@ -24,6 +25,7 @@ import {
   type MemberRow,
   type OutcomeRow,
   type ProgressRow,
+  prefixes,
   settled,
 } from '../../core/run.ts';
 import type { Host } from './host.ts';
@@ -38,7 +40,6 @@ export interface Seen {
   readonly reference: readonly Float32Array[];
   readonly endStep: number;
   readonly nowMs: () => number;
-  readonly hosts: () => Iterable<Host>;
   readonly host: (taskId: string) => Host | undefined;
   /** The newest generation that a process has been prepared for. */
   readonly generationOf: (host: Host) => number;
@@ -56,6 +57,11 @@ export class Rules {
   private newestSaved = 0;
   private endedAtMs: number | undefined;
   private endedBy: string | undefined;
+  /** Training went back to a checkpoint. */
+  private startedOver = false;
+  /** Who was told by a newer generation that it is out. */
+  private readonly fenced = new Set<string>();
+  private readonly droppedEver = new Set<string>();
   private readonly digests: (string | undefined)[] = [];
 
   constructor(seen: Seen) {
@@ -93,15 +99,17 @@ export class Rules {
   /** A leader goes back to a checkpoint. */
   restored(host: Host, step: number): void {
     this.restores += 1;
+    if (this.inForce !== undefined) this.startedOver = true;
     this.steps.set(host.taskId, step);
-    const well = [...this.seen.hosts()].find(
-      (other) => this.isWell(other) && this.stepOf(other) > step && other !== host,
-    );
+    const members = (this.inForce?.workers ?? []).map((worker) => this.seen.host(worker.taskId));
+    const well = members.find((other) => other !== undefined && this.isWell(other) && this.stepOf(other) > step);
     if (well !== undefined)
       this.break(`R2 ${host.taskId} restores step ${step}, while ${well.taskId} is well at step ${this.stepOf(well)}`);
   }
 
   sent(from: Host, message: Message): void {
+    if (this.fenced.has(from.taskId))
+      this.break(`MB2 ${from.taskId} says ${message.type} after it was told that it is out`);
     if (message.type === 'begin') this.begins(from, message);
     if (message.type === 'dismiss' && this.endedAtMs === undefined)
       this.break(`R7 ${from.taskId} dismisses before there is an outcome`);
@@ -112,9 +120,24 @@ export class Rules {
     const fenced = message.type === 'contribution' || message.type === 'reduced' || message.type === 'prepare';
     if (fenced && message.generation < before && !refused)
       this.break(`R1 ${host.taskId} takes a ${message.type} of generation ${message.generation}, it is in ${before}`);
+    if (message.type === 'fenced' && message.generation > before) this.fenced.add(host.taskId);
+  }
+
+  /** The leader decides that the slot of a lost member is free. `holds`: it waits for machines, and nobody trains. */
+  releases(by: Host, peer: string, holds: boolean): void {
+    if (!holds && this.trains(peer))
+      this.break(`LD5 ${by.taskId} frees the slot of ${peer}, which is in generation ${this.newestGang?.generation}`);
+  }
+
+  /** Out is who is not in the newest gang, or whom a leader has dropped. */
+  exits(host: Host, why: string): void {
+    const { taskId } = host;
+    if (why === 'fenced' && this.trains(taskId) && !this.droppedEver.has(taskId))
+      this.break(`P4 ${taskId} goes as if it were out, and it is in generation ${this.newestGang?.generation}`);
   }
 
   dropped(by: Host, peer: Host): void {
+    this.droppedEver.add(peer.taskId);
     // What one does that has lost the lease, and does not know yet, concerns nobody.
     const leads = this.seen.storage.get<LeaderRow>(keys.leader)?.value.taskId === by.taskId;
     if (leads && this.isWell(peer)) this.break(`P4 ${by.taskId} drops ${peer.taskId}, which is well`);
@@ -175,12 +198,13 @@ export class Rules {
     if (isFenced && before !== undefined && (fence ?? generation) < inForce)
       this.break(`R1 ${who} writes ${key}, under generation ${fence ?? generation} of ${inForce}`);
     if (key === keys.leader) this.leaseTaken(who, before?.value as LeaderRow | undefined, after?.value as LeaderRow);
-    if (key.startsWith('member/')) this.slotChanged(host, before?.value as MemberRow, after?.value as MemberRow);
+    if (key.startsWith(prefixes.member)) this.slotChanged(host, before?.value as MemberRow, after?.value as MemberRow);
     if (key === keys.gang) this.committed(who, before?.value as GangRow | undefined, after?.value as GangRow);
     const late = this.endedAtMs !== undefined && askedAtMs > this.endedAtMs && who !== this.endedBy;
     if (late && isResult(key)) this.break(`R7 ${who} writes ${key} after the end`);
-    if (key === keys.checkpoints || key.startsWith('part/')) this.checkCheckpoints(who);
-    if (key.startsWith('epoch/')) this.epochEnded(after?.value as EpochRow);
+    // What is added harms no checkpoint.
+    if (key === keys.checkpoints || (key.startsWith(prefixes.part) && after === undefined)) this.checkCheckpoints(who);
+    if (key.startsWith(prefixes.epoch)) this.epochEnded(after?.value as EpochRow);
     if (key === keys.progress) this.progressed(who, before?.value as ProgressRow, after?.value as ProgressRow);
     if (key === keys.outcome)
       this.ended(who, settled(before?.value as OutcomeRow), settled(after?.value as OutcomeRow));
@@ -189,6 +213,10 @@ export class Rules {
   /** Release finds a task that is still there. */
   released(host: Host): void {
     if (this.isWell(host)) this.break(`R7 ${host.taskId} is well and still there long after the end`);
+  }
+
+  private trains(taskId: string): boolean {
+    return this.newestGang?.members.some((member) => member.taskId === taskId) === true;
   }
 
   private isWell(host: Host): boolean {
@@ -219,12 +247,9 @@ export class Rules {
   private slotChanged(by: Host | undefined, before: MemberRow | undefined, after: MemberRow): void {
     const { taskId } = before ?? after;
     if (after.state !== 'gone' || by?.taskId === taskId) return;
-    const trains = this.newestGang?.members.some((member) => member.taskId === taskId) === true;
     const owner = this.seen.host(taskId);
-    if (trains && owner?.alive === true && this.isWell(owner))
-      this.break(
-        `LD5 ${by?.taskId} frees the slot of ${taskId}, which is well and in generation ${this.newestGang?.generation}`,
-      );
+    if (this.trains(taskId) && owner !== undefined && this.isWell(owner))
+      this.break(`LD5 ${by?.taskId} frees the slot of ${taskId}, which is well and trains`);
   }
 
   private progressed(who: string, before: ProgressRow | undefined, after: ProgressRow): void {
@@ -271,6 +296,8 @@ export class Rules {
     const { reference, endStep, plan } = this.seen;
     const expected = weightsDigest((reference[endStep] as Float32Array).slice(0, 4));
     if (after.kind !== 'trained') this.break(`R5 ${who} gives up: ${JSON.stringify(after.failure)}`);
+    else if (after.lostSteps > 0 && !this.startedOver)
+      this.break(`P3 ${after.lostSteps} steps count as lost, and nobody went back to a checkpoint`);
     else if (after.steps !== endStep) this.break(`R5 training ends after ${after.steps} steps instead of ${endStep}`);
     else if (after.weightsDigest !== expected) this.break('R5 the outcome has other weights');
     for (let epoch = 1; epoch <= endStep / plan.training.stepsPerEpoch; epoch += 1) {
@@ -281,5 +308,5 @@ export class Rules {
 
 /** What a result is made of. Parts of checkpoints are named by their content, and nobody lists them any more. */
 function isResult(key: string): boolean {
-  return key === keys.outcome || key === keys.checkpoints || key.startsWith('epoch/');
+  return key === keys.outcome || key === keys.checkpoints || key.startsWith(prefixes.epoch);
 }

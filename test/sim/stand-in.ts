@@ -103,6 +103,7 @@ export class StandIn {
   lastSums: EpochSums = noSums;
   readonly epochSet = undefined;
   readonly finalSet = undefined;
+  readonly stateLength = parameterLength + slotLength;
   readonly engine;
   private readonly state = initialState();
   private readonly host: Host;
@@ -159,8 +160,9 @@ export class StandIn {
     return this.lastSums[0] === this.shape.shards * this.shape.stepsPerEpoch;
   }
 
-  snapshot(): Float32Array {
-    return this.state.slice();
+  snapshot(into = new Float32Array(this.stateLength)): Float32Array {
+    into.set(this.state);
+    return into;
   }
 
   load(state: Float32Array, _parameterLength: number, sums: EpochSums, lastSums: EpochSums): void {

@@ -2,12 +2,13 @@
  * The table and the bucket in virtual time, with the conditions of cloud/ports.ts. Calls take time, are slow now and then,
  * and fail: before they have done anything, or after, so that the caller does not know.
  *
- * Values are kept as they are given: nothing in the code that is simulated changes a value that it has written or read.
+ * Values are kept as they are given, but for bytes: nothing in the code that is simulated changes a value that it has
+ * written or read.
  */
 import type { ObjectStore, Row, Stored, Table, When } from '../../cloud/ports.ts';
 import { CuttlefishError } from '../../core/failure.ts';
 import type { Agenda } from './agenda.ts';
-import type { Dials } from './dials.ts';
+import type { Dials, Mishap } from './dials.ts';
 import type { Host } from './host.ts';
 
 export interface Written {
@@ -26,12 +27,16 @@ const timeoutMs = 400;
 export class Storage {
   readonly objects = new Map<string, Uint8Array>();
   readonly cutOff = new Set<Host>();
+  /** Whose calls take long. */
+  readonly slow = new Set<Host>();
   private readonly rows = new Map<string, Row<unknown>>();
   private readonly agenda: Agenda;
   private readonly dials: Dials;
   private readonly onWrite: (written: Written) => void;
+  private readonly mishap: (what: Mishap) => void;
 
-  constructor(agenda: Agenda, dials: Dials, onWrite: (written: Written) => void) {
+  constructor(agenda: Agenda, dials: Dials, onWrite: Storage['onWrite'], mishap: Storage['mishap']) {
+    this.mishap = mishap;
     this.agenda = agenda;
     this.dials = dials;
     this.onWrite = onWrite;
@@ -62,7 +67,8 @@ export class Storage {
       get: (_, key) => call(`get ${key}`, false, () => this.get(key)),
       put: (_, key, value, when) => {
         const askedAtMs = this.agenda.nowMs;
-        return call(`put ${key}`, true, () => this.put(host, key, value, when, askedAtMs));
+        const kept = encoded(value);
+        return call(`put ${key}`, true, () => this.put(host, key, kept, when, askedAtMs));
       },
       delete: (_, key, version) =>
         call(`delete ${key}`, true, () => {
@@ -114,11 +120,14 @@ export class Storage {
           return;
         }
         const takesMs = dials.storageMs * agenda.between(0.3, 1.5);
-        const slow = dials.storageSlow > 0 && agenda.chance(dials.storageSlow) ? agenda.pick(slowMs) : 0;
+        const isSlow = this.slow.has(host) || (dials.storageSlow > 0 && agenda.chance(dials.storageSlow));
+        const slow = isSlow ? agenda.pick(slowMs) : 0;
+        if (isSlow) this.mishap('storage slow');
         if (slow > 100) host.trouble(slow);
         const fails = dials.storageFail > 0 && agenda.chance(dials.storageFail);
         const undone = fails && agenda.chance(0.5);
         if (fails) host.trouble(0);
+        if (fails && writes) this.mishap(undone ? 'write failed' : 'answer lost');
         agenda.at(takesMs / 2 + slow / 2, () => {
           const result = undone ? undefined : work();
           const answer = fails && (undone || writes) ? fail : () => host.resume(() => resolve(result as T));
@@ -126,6 +135,12 @@ export class Storage {
         });
       });
   }
+}
+
+/** Bytes go out as they are now; the caller may use its memory again. */
+function encoded<T>(value: T): T {
+  const { bytes } = value as { bytes?: unknown };
+  return bytes instanceof Uint8Array ? { ...value, bytes: bytes.slice() } : value;
 }
 
 const byKey = (a: Row<unknown>, b: Row<unknown>): number => (a.key < b.key ? -1 : 1);

@@ -32,6 +32,7 @@ export interface TaskWorld extends Watcher {
   dropped(by: Host, peer: string): void;
   began(host: Host, gang: Gang): void;
   loaded(host: Host, step: number): void;
+  released(by: Host, peer: string, holds: boolean): void;
   note(host: Host, event: string, detail: unknown): void;
   ended(host: Host, why: string): void;
 }
@@ -110,7 +111,11 @@ export class SimTask {
       const effects = handle(event, clockMs);
       if (member.gang !== undefined && member.gang !== gang) this.world.began(this.host, member.gang);
       gang = member.gang;
-      for (const effect of effects) if (effect.type === 'load') this.world.loaded(this.host, effect.step);
+      for (const effect of effects) {
+        if (effect.type === 'load') this.world.loaded(this.host, effect.step);
+        if (effect.type === 'release')
+          this.world.released(this.host, effect.peer.taskId, member.leading?.state.kind === 'holding');
+      }
       leaves ||= effects.some((effect) => effect.type === 'exit');
       return effects;
     };

@@ -8,18 +8,17 @@
 
 import type { Gang, Message } from '../../core/gang/messages.ts';
 import type { RunPlan } from '../../core/plan.ts';
-import type { GangRow, OutcomeRow } from '../../core/run.ts';
-import { keys, settled } from '../../core/run.ts';
+import { type GangRow, keys, type MemberRow, type OutcomeRow, prefixes, settled } from '../../core/run.ts';
 import { shouldStop } from '../../core/stop.ts';
 import { Agenda } from './agenda.ts';
 import { Control } from './control.ts';
-import { type Dials, drawDials, type FaultKind } from './dials.ts';
+import { type Dials, drawDials, type FaultKind, type Mishap } from './dials.ts';
 import { Faults } from './faults.ts';
 import { Host, type Ward } from './host.ts';
 import { Network } from './network.ts';
 import { Rules } from './rules.ts';
 import { lossOf, referenceHistory } from './stand-in.ts';
-import { Storage } from './storage.ts';
+import { Storage, type Written } from './storage.ts';
 import { SimTask, type TaskWorld } from './task.ts';
 
 export interface SimOptions {
@@ -97,21 +96,24 @@ export class World implements Ward, TaskWorld {
     this.agenda = new Agenda(seed);
     const reference = historyOf(dials.shards);
     this.plan = planOf(dials, reference);
-    this.storage = new Storage(this.agenda, dials, (written) => {
-      this.rules.written(written);
-      if (written.key === keys.gang) this.note(written.host, 'gang', written.after?.value);
-    });
+    const mishap = (what: Mishap): void => this.count(what);
+    const written = (change: Written): void => {
+      this.rules.written(change);
+      if (change.key.startsWith(prefixes.member)) this.control.freed(change.after?.value as MemberRow);
+      if (change.key === keys.gang) this.note(change.host, 'gang', change.after?.value);
+    };
+    this.storage = new Storage(this.agenda, dials, written, mishap);
     const sent = (from: Host, message: Message): void => this.rules.sent(from, message);
-    this.network = new Network(this.agenda, dials, sent, (from, to, message) => {
+    const delivered = (from: Host, to: Host, message: Message): void => {
       if (options.trace) this.note(to, `<- ${from.taskId}`, { ...message, payload: undefined, report: undefined });
-    });
+    };
+    this.network = new Network(this.agenda, dials, sent, delivered, mishap);
     this.rules = new Rules({
       plan: this.plan,
       storage: this.storage,
       reference,
       endStep: endStepOf(this.plan, reference),
       nowMs: () => this.agenda.nowMs,
-      hosts: () => this.hosts.values(),
       host: (taskId) => this.hosts.get(taskId),
       generationOf: (host) => this.tasks.get(host)?.member?.generation ?? 0,
     });
@@ -133,6 +135,7 @@ export class World implements Ward, TaskWorld {
       dials,
       hosts: this.hosts,
       over: () => this.outcome !== undefined,
+      mishap,
       launch: (role) => this.launch(role),
       kill: (host) => this.kill(host),
       release: () => {
@@ -207,7 +210,8 @@ export class World implements Ward, TaskWorld {
 
   permit(host: Host, what: string): boolean {
     this.effects += 1;
-    if (this.effects !== this.options.crashAt) return true;
+    if (this.dials.ambush !== '') this.faults.passes(host, what);
+    if (this.effects !== this.options.crashAt) return host.alive;
     this.note(host, 'crash', what);
     this.kill(host);
     return false;
@@ -240,6 +244,10 @@ export class World implements Ward, TaskWorld {
     this.rules.loaded(host, step);
   }
 
+  released(by: Host, peer: string, holds: boolean): void {
+    if (by.alive) this.rules.releases(by, peer, holds);
+  }
+
   began(host: Host, gang: Gang): void {
     this.rules.began(host, gang);
   }
@@ -251,6 +259,7 @@ export class World implements Ward, TaskWorld {
 
   ended(host: Host, why: string): void {
     this.note(host, 'exit', why);
+    this.rules.exits(host, why);
     this.count(`exit ${why.replace(/:.*/, '')}`);
     host.alive = false;
     this.network.died(host);

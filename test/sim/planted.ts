@@ -1,0 +1,345 @@
+/**
+ * Mistakes that somebody could make in the gang, each as a change of the real source: the simulation must find every one.
+ * A snippet that is not in its file any more, or is there twice, fails the test, so that none of them rots.
+ */
+import type { Dials } from './dials.ts';
+
+export interface Planted {
+  readonly name: string;
+  readonly changes: readonly Change[];
+  /** In such a world it shows soon; the other dials are drawn. */
+  readonly dials: Partial<Dials>;
+}
+
+export interface Change {
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+}
+
+const bug = (name: string, file: string, find: string, replace: string, dials: Partial<Dials> = {}): Planted => ({
+  name,
+  changes: [{ file, find, replace }],
+  dials,
+});
+
+const reducer = 'core/gang/reducer.ts';
+const trainer = 'core/gang/trainer.ts';
+const roster = 'core/gang/roster.ts';
+const leader = 'core/gang/leader.ts';
+const member = 'core/gang/member.ts';
+const patience = 'core/gang/patience.ts';
+const doubts = 'core/gang/doubts.ts';
+const follower = 'core/gang/follower.ts';
+const driver = 'container/driver.ts';
+const leadership = 'container/leadership.ts';
+const checkpoint = 'container/checkpoint.ts';
+
+export const planted: readonly Planted[] = [
+  bug(
+    'the reducer takes contributions of older generations',
+    reducer,
+    'if (gang === undefined || message.generation !== gang.generation)',
+    'if (gang === undefined || message.generation > gang.generation)',
+  ),
+  {
+    name: 'the reducer takes a contribution twice',
+    changes: [
+      { file: reducer, find: 'if (this.seen.has(key))', replace: 'if (false)' },
+      {
+        file: 'core/gang/tree-sum.ts',
+        find: `this.waiting.set(\`\${level}/\${index}\`, sum);`,
+        replace: `const before = this.waiting.get(\`\${level}/\${index}\`);
+    this.waiting.set(\`\${level}/\${index}\`, before === undefined ? sum : addInto(before, sum));`,
+      },
+    ],
+    dials: {},
+  },
+  bug(
+    'the reducer adds up in order of arrival',
+    reducer,
+    'const total = this.tree.add({ level, index }, message.payload);',
+    `const state = this as unknown as { left: number; sum: Float32Array | undefined };
+    if (this.seen.size === 1) Object.assign(state, { left: this.shards, sum: undefined });
+    const before = state.sum;
+    state.sum = before === undefined ? message.payload : message.payload.map((v, i) => v + (before[i] as number));
+    state.left -= 2 ** level;
+    const total = state.left === 0 ? state.sum : undefined;`,
+  ),
+  bug('the reducer opens the step before', reducer, 'this.open(fromStep);', 'this.open(Math.max(0, fromStep - 1));'),
+  bug(
+    'a shard belongs to two workers',
+    'core/shards.ts',
+    'return shardRange(shards, worldSize, rank);',
+    'const own = shardRange(shards, worldSize, rank);\n  return { from: Math.max(0, own.from - 1), to: own.to };',
+  ),
+  bug(
+    'survivors do not redo the step that was interrupted',
+    trainer,
+    "this.phase = 'aligning';\n    effects.push(",
+    "if (this.phase === 'prepared' && this.step === fromStep && this.missing.size > 0) {\n      this.phase = 'waiting';\n      return effects;\n    }\n    this.phase = 'aligning';\n    effects.push(",
+  ),
+  bug(
+    'an update that was lent is made twice',
+    trainer,
+    'effects.push(...this.apply(next.vector));',
+    'effects.push(...this.apply(next.vector), ...(this.step % 3 === 0 ? this.apply(next.vector) : []));',
+  ),
+  bug('a snapshot is taken from anybody at any time', trainer, 'if (this.donor !== from)', 'if (false)'),
+  bug(
+    'the leader does not wait for the evaluation',
+    trainer,
+    "return [{ type: 'evaluate', epoch: step / shape.stepsPerEpoch, step }];",
+    "effects.push({ type: 'evaluate', epoch: step / shape.stepsPerEpoch, step });\n      this.evaluated = step;",
+  ),
+  bug('the stop rule is not remembered', trainer, 'if (stop) this.stopAt = Math.min(this.stopAt, step);', ''),
+  bug(
+    'a generation begins with the least step',
+    roster,
+    'const top = Math.max(...all.map((known) => known.step));',
+    'const top = Math.min(...all.map((known) => known.step));',
+  ),
+  bug(
+    'whoever is behind is counted in',
+    roster,
+    'const late = all.filter((known) => reach(known) < (lender === undefined ? top : top - 1));',
+    'const late: Known[] = [];',
+  ),
+  {
+    name: 'a newcomer is counted in without catching up',
+    changes: [
+      {
+        file: leader,
+        find: "if (hasState ? step >= top - 1 : top === 0 && this.state.kind !== 'open') known.standing = 'ready';",
+        replace: "if (top >= 0) known.standing = 'ready';",
+      },
+      {
+        file: roster,
+        find: 'const late = all.filter((known) => reach(known) < (lender === undefined ? top : top - 1));',
+        replace: 'const late: Known[] = [];',
+      },
+    ],
+    dials: {},
+  },
+  bug(
+    'any donor will do, however far behind',
+    roster,
+    'const level = donors.filter((donor) => donor.step >= top - 1);',
+    'const level = this.workers().filter((donor) => donor.hasState);',
+  ),
+  bug(
+    'begin is sent before all are prepared',
+    leader,
+    'return state.waiting.size > 0 ? [] : this.open(state.gang);',
+    'return state.waiting.size > 1 ? [] : this.open(state.gang);',
+  ),
+  bug(
+    'lost members are ignored',
+    leader,
+    'const effects = members.flatMap((member) => this.dropOut(member, why));',
+    'const effects: Effect[] = [];',
+  ),
+  bug(
+    'holding ignores the minimum',
+    leader,
+    "return this.self.standing === 'ready' && this.roster.ready().length >= this.options.workersMin;",
+    "return this.self.standing === 'ready';",
+  ),
+  bug(
+    'the leader forms a gang without itself',
+    leader,
+    'const workers = [this.self, ...others.sort(bySlot).slice(0, options.workersMax - 1)].sort(bySlot);',
+    'const workers = others.length >= options.workersMin ? [...others].sort(bySlot) : [this.self];',
+  ),
+  bug(
+    'slots are freed before that is committed',
+    leader,
+    'return this.departed.add(member, why);',
+    'return [...this.departed.add(member, why), ...this.departed.release((id) => id === taskId)];',
+  ),
+  bug(
+    'slots are freed of members that are in the generation that is committed',
+    leader,
+    'this.departed.release((taskId) => !this.committedGang.has(taskId));',
+    'this.departed.release();',
+    { faults: ['kill-two', 'kill'], ambush: 'put gang' },
+  ),
+  bug('what changes while the row is written is forgotten', leader, 'state.again = true;', '', {
+    scarce: true,
+    workers: 4,
+    shards: 4,
+    workersMin: 1,
+    faults: ['kill', 'kill-two'],
+  }),
+  bug(
+    'a blank leader does not wait for survivors',
+    member,
+    'const awaited = others.filter((member) => !hasState || member.taskId !== gang?.leader);',
+    'const awaited: GangMember[] = [];',
+  ),
+  bug('who is fenced goes on', member, "{ type: 'exit', why: 'fenced', save: false },", ''),
+  bug('an older generation is prepared for', member, 'if (message.generation <= this.generation)', 'if (false)'),
+  {
+    name: 'hello is said once',
+    changes: [
+      { file: follower, find: 'this.tell(this.welcome ? beat : this.hello())', replace: 'this.tell(beat)' },
+      {
+        file: follower,
+        find: 'return this.welcome || this.gone ? [] : this.tell(this.hello());',
+        replace: 'return [];',
+      },
+    ],
+    dials: {},
+  },
+  bug(
+    'a newer generation is taken for being out of it',
+    member,
+    '    this.pause();\n    return this.follower.introduce();',
+    '    return this.fencedBy(message.generation);',
+    { ambush: 'send prepare', workers: 4, shards: 4, workersMin: 1 },
+  ),
+  bug(
+    'nobody complains about whom he cannot hear',
+    'core/gang/signs.ts',
+    'const silent = [...waitedFor].filter(',
+    'const silent = ([] as TaskId[]).filter(',
+  ),
+  bug(
+    'a complaint that is over still counts',
+    doubts,
+    'const fresh = this.doubts.filter(({ broken, until }) => broken || this.beats - until <= freshBeats);',
+    'const fresh = this.doubts;',
+    { faults: ['stall', 'pause-leader'], workers: 4, shards: 4, workersMin: 1 },
+  ),
+  bug(
+    'silence is counted while we are stopped ourselves',
+    patience,
+    'this.nowMs += Math.min(gapMs, Math.max(this.options.blinkMs, this.longestMs));',
+    'this.nowMs += gapMs;',
+  ),
+  bug(
+    'patience has one limit for all',
+    patience,
+    'return Math.max(theirs === undefined ? Math.max(floorMs, firstStepMs) : floorMs, factor * slowest);',
+    'return Math.max(floorMs, firstStepMs * 0, slowest * 0);',
+  ),
+  bug(
+    'the lease is free when it is read',
+    leadership,
+    'const stale = this.watched !== undefined && now - this.watched.sinceMs > durationMs;',
+    'const stale = true;',
+  ),
+  {
+    name: 'the lease is judged by the wall clock of its holder',
+    changes: [
+      {
+        file: leadership,
+        find: 'const stale = this.watched !== undefined && now - this.watched.sinceMs > durationMs;',
+        replace:
+          'const stale = row !== undefined && this.cloud.clock.now() - (row.value.durationMs ?? 0) > timing.leaseDurationMs;',
+      },
+      {
+        file: leadership,
+        find: 'beat: held.row.beat + 1, durationMs: this.leaseMs() };',
+        replace: 'beat: held.row.beat + 1, durationMs: this.cloud.clock.now() };',
+      },
+      {
+        file: leadership,
+        find: 'fence, beat: 0, durationMs: this.leaseMs() };',
+        replace: 'fence, beat: 0, durationMs: this.cloud.clock.now() };',
+      },
+    ],
+    dials: {},
+  },
+  bug(
+    'a generation is committed over another',
+    leadership,
+    'const when = before === undefined ? ({ absent: true } as const) : { version: before.version };\n      if (!done',
+    'const when = { fence: generation };\n      if (!done',
+  ),
+  bug(
+    'fences are not raised',
+    leadership,
+    '(await this.raiseFence(generation, keys.checkpoints, noCheckpoints)) ??\n      (await this.raiseFence(generation, keys.progress, noProgress));',
+    'undefined;',
+  ),
+  bug(
+    'a lost answer is taken for a lost lease',
+    leadership,
+    'if (current?.value.taskId === this.self.taskId) {\n      const { version, value } = current;',
+    'if (current?.value.taskId === this.self.taskId && current.version === this.held?.version) {\n      const { version, value } = current;',
+  ),
+  bug(
+    'the progress of a replaced leader is written',
+    leadership,
+    'put(this.plan.runId, keys.progress, row, { fence: row.generation });',
+    'put(this.plan.runId, keys.progress, row, { fence: Number.MAX_SAFE_INTEGER });',
+  ),
+  bug(
+    'the outcome is written without a fence',
+    'container/finish.ts',
+    'if (row !== undefined && row.fence > fence) return false;\n    const when = row === undefined ? ({ absent: true } as const) : { version: row.version, fence };',
+    'const when = row === undefined ? ({ absent: true } as const) : { version: row.version };',
+  ),
+  bug('the outcome is written again', 'container/finish.ts', 'if (settled(row?.value) !== undefined) return true;', ''),
+  bug(
+    'members are dismissed before the outcome is written',
+    driver,
+    'const done = await persist(cloud.clock, () => chief.finish(step));',
+    'this.dismissAll();\n    const done = await persist(cloud.clock, () => chief.finish(step));',
+  ),
+  bug(
+    'a restore that comes too late is loaded',
+    driver,
+    'if (wanted !== undefined && member.leading?.state === wanted) this.post',
+    'this.post',
+  ),
+  bug(
+    'a snapshot is lent under the wrong step',
+    driver,
+    "type: 'snapshot', step: effect.step,",
+    "type: 'snapshot', step: effect.step + 1,",
+  ),
+  bug(
+    'the sums of the epoch are not lent',
+    driver,
+    'const { sums, lastSums } = replica;',
+    'const { lastSums } = replica;\n          const sums = lastSums;',
+  ),
+  bug(
+    'the manifest is written before the parts',
+    checkpoint,
+    'await storeParts(cloud, plan, parts);\n  const next',
+    'void Promise.resolve().then(() => cloud.clock.sleep(5)).then(() => storeParts(cloud, plan, parts));\n  const next',
+  ),
+  bug(
+    'parts are deleted before the manifest is',
+    checkpoint,
+    'const written = await table.put(runId, keys.checkpoints, next, { version: announced.version, fence });',
+    'await deleteParts(cloud, plan, next.unnamed);\n  const written = await table.put(runId, keys.checkpoints, next, { version: announced.version, fence });',
+  ),
+  bug(
+    'a checkpoint is listed under the wrong step',
+    'container/saver.ts',
+    'const { stepsPerEpoch } = plan.training;\n    try {\n      await this.write(step, {',
+    'const { stepsPerEpoch } = plan.training;\n    try {\n      step += 1;\n      await this.write(step, {',
+  ),
+  bug(
+    'a checkpoint is of the state when it is written',
+    'container/saver.ts',
+    'const state = replica.snapshot(this.copy);',
+    'await cloud.clock.sleep(30);\n    const state = replica.snapshot(this.copy);',
+  ),
+  bug(
+    'a restored epoch begins its sums anew',
+    'container/chief.ts',
+    'const sums = boundary ? noSums : manifest.epochSums;',
+    'const sums = noSums;',
+  ),
+  bug(
+    'a slot is taken while somebody has it',
+    'container/slot.ts',
+    "return task?.value.state === 'stopped';",
+    'return true;',
+  ),
+];
