@@ -100,6 +100,8 @@ export interface TaskRunner {
   stop(taskId: string, reason: string): Promise<void>;
   /** K5 All tasks of the run that the world still knows; only ours, whatever else runs there. */
   list(runId: string): Promise<readonly ObservedTask[]>;
+  /** K6 All tasks of ours that have not stopped, of whatever run; only ours, whatever else runs there. */
+  listLive(): Promise<readonly ObservedTask[]>;
 }
 
 /** Instances for launch kinds ec2 and ec2-spot: the floor of the Auto Scaling group follows what live claims need. */
@@ -109,10 +111,18 @@ export interface Scaling {
   describe(kind: LaunchKind): Promise<{ readonly inService: number; readonly floor: number; readonly max: number }>;
 }
 
+export interface ExecutionState {
+  readonly status: string;
+  readonly error?: string;
+  readonly cause?: string;
+}
+
 export interface Workflow {
   /** W1 The same name starts once: `exists` for any later call. */
   start(name: string, input: unknown): Promise<{ readonly kind: 'started' | 'exists'; readonly executionArn: string }>;
   stop(executionArn: string, cause: string): Promise<void>;
+  /** W3 Undefined when it is not known. */
+  describe(executionArn: string): Promise<ExecutionState | undefined>;
   /** W2 `gone` when the token is unknown, answered or timed out; callers take that as "superseded". */
   succeedTask(token: string, output: unknown): Promise<'accepted' | 'gone'>;
   heartbeatTask(token: string): Promise<'accepted' | 'gone'>;

@@ -71,7 +71,7 @@ export const failureTable: { readonly [K in FailureKind]: Advice & { readonly re
   ConfigInvalid: {
     fault: 'user',
     remedy: 'stop',
-    weDo: 'refuse it before anything is started, with every problem at once; beside a dropped file in `<config>.errors.txt`',
+    weDo: 'refuse it before anything is started, with every problem at once; a dropped file finds them beside it',
     youDo: 'correct the lines that are named, and drop the file again',
   },
   DataInvalid: {

@@ -6,6 +6,8 @@
  *  B1  The state of a task only goes forward (starting, running, stopping, stopped): an old event changes nothing.
  *  B2  A stop that we asked for keeps our reason; a task that ended by itself before that keeps its own.
  *  B3  An event may come before Launch has written the row; it then makes the row, and Launch completes it.
+ *  B4  An end is told, in the history of the run and to whoever waits, until the row says that it was: a function that dies
+ *      in between is called again and finds the end untold.
  */
 import { record } from '../cloud/journal.ts';
 import type { Cloud } from '../cloud/ports.ts';
@@ -22,12 +24,13 @@ export const unknownLaunch = -1;
 
 type Seen = Omit<TaskChange, 'runId'>;
 
-/** Answers the row, and whether this was news. */
-export async function observeTask(
-  cloud: Pick<Cloud, 'table' | 'clock' | 'ids' | 'log'>,
-  runId: string,
-  seen: Seen,
-): Promise<{ readonly row: TaskRow | undefined; readonly news: boolean }> {
+type World = Pick<Cloud, 'table' | 'clock' | 'ids' | 'log'>;
+/** Wakes the run because of a task that has ended; left out by those who act on it themselves. */
+type Wake = (why: string) => Promise<unknown>;
+const nobodyWaits: Wake = async () => undefined;
+
+/** Answers whether this was news. */
+export async function observeTask(cloud: World, runId: string, seen: Seen, wake = nobodyWaits): Promise<boolean> {
   const slot = seen.state === 'stopped' ? await slotOf(cloud, runId, seen.taskId) : undefined;
   const nowMs = cloud.clock.now();
   let news = false;
@@ -36,16 +39,24 @@ export async function observeTask(
     news = next !== undefined;
     return next;
   });
-  if (news && row?.state === 'stopped') {
-    const task = taskLabel(row);
-    await record(cloud, runId, row.failure === undefined ? 'task.stopped' : 'task.lost', {
-      slot: task,
-      taskId: row.taskId,
-      why: row.failure === undefined ? (row.stop?.reason ?? 'it ended') : describeFailure(row.failure),
-      ...(row.stop === undefined ? {} : { stop: row.stop, class: classifyStop(row.stop) }),
-    });
-  }
-  return { row, news };
+  if (row?.state !== 'stopped' || row.told === true) return news;
+  await tellEnd(cloud, runId, row, wake);
+  return true;
+}
+
+/** B4. */
+async function tellEnd(cloud: World, runId: string, row: TaskRow, wake: Wake): Promise<void> {
+  const { taskId, failure, stop } = row;
+  await record(cloud, runId, failure === undefined ? 'task.stopped' : 'task.lost', {
+    slot: taskLabel(row),
+    taskId,
+    why: failure === undefined ? (stop?.reason ?? 'it ended') : describeFailure(failure),
+    ...(stop === undefined ? {} : { stop, class: classifyStop(stop) }),
+  });
+  await wake(`task ${taskId} stopped`);
+  await updateRow<TaskRow>(cloud, runId, keys.task(taskId), (current) =>
+    current === undefined || current.told === true ? undefined : { ...current, told: true },
+  );
 }
 
 function merge(current: TaskRow | undefined, seen: Seen, slot: string | undefined, nowMs: number): TaskRow | undefined {
@@ -89,16 +100,17 @@ async function slotOf(cloud: Pick<Cloud, 'table'>, runId: string, taskId: string
  * for tasks that the world has forgotten. Answers how many rows changed.
  */
 export async function reconcile(
-  cloud: Pick<Cloud, 'table' | 'clock' | 'ids' | 'log' | 'tasks' | 'kind'>,
+  cloud: World & Pick<Cloud, 'tasks' | 'kind'>,
   runId: string,
+  wake = nobodyWaits,
 ): Promise<number> {
   const [listed, rows] = await Promise.all([cloud.tasks.list(runId), values<TaskRow>(cloud, runId, prefixes.task)]);
   const known = new Map(listed.map((task) => [task.taskId, task]));
   let changed = 0;
   for (const row of rows) {
-    if (row.state === 'stopped') continue;
+    if (row.state === 'stopped' && row.told === true) continue;
     const seen = known.get(row.taskId) ?? vanished(row, cloud);
-    if (seen !== undefined && (await observeTask(cloud, runId, seen)).news) changed += 1;
+    if (seen !== undefined && (await observeTask(cloud, runId, seen, wake))) changed += 1;
   }
   return changed;
 }

@@ -2,7 +2,7 @@
  * An execution ended. When the workflow ended by itself the run was ended and released by it; when it was stopped from
  * outside, timed out or died, that is done here.
  */
-import type { Cloud } from '../cloud/ports.ts';
+import type { Cloud, ExecutionState } from '../cloud/ports.ts';
 import { type ExecutionChange, readExecutionChange } from '../core/platform-events.ts';
 import { keys, type RunRow } from '../core/run.ts';
 import type { FailInput } from '../core/workflow.ts';
@@ -20,13 +20,17 @@ export async function onExecutionEvent(event: unknown, cloud: Cloud): Promise<Ex
   if (run === undefined || run.releasedAtMs !== undefined || run.executionArn !== change.executionArn) {
     return { kind: 'ignored' };
   }
-  const { runId } = run;
-  if (change.status === 'ABORTED') {
+  await endWith(run, change, cloud);
+  return { kind: 'released' };
+}
+
+/** Ends and releases a run whose execution is over. */
+export async function endWith({ runId }: RunRow, state: ExecutionState, cloud: Cloud): Promise<void> {
+  if (state.status === 'ABORTED') {
     await changeRun(cloud, runId, () => ({ failure: { kind: 'Cancelled', by: 'whoever stopped the execution' } }));
   }
-  await fail({ runId, ...errorOf(change) }, cloud);
+  await fail({ runId, ...errorOf(state) }, cloud);
   await release({ runId }, cloud);
-  return { kind: 'released' };
 }
 
 async function runOf({ runId, name }: ExecutionChange, cloud: Cloud): Promise<RunRow | undefined> {
@@ -37,7 +41,7 @@ async function runOf({ runId, name }: ExecutionChange, cloud: Cloud): Promise<Ru
   return undefined;
 }
 
-function errorOf({ status, error, cause }: ExecutionChange): Pick<FailInput, 'error'> {
+function errorOf({ status, error, cause }: ExecutionState): Pick<FailInput, 'error'> {
   if (status === 'ABORTED') return {};
   if (status === 'TIMED_OUT') return { error: { Error: 'States.Timeout', Cause: 'the execution ran out of its time' } };
   return { error: { Error: error ?? 'States.Runtime', Cause: cause ?? 'the execution failed without a cause' } };

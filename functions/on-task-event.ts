@@ -19,11 +19,9 @@ export async function onTaskEvent(event: unknown, cloud: Cloud): Promise<TaskEve
   const run = await value<RunRow>(cloud, runId, keys.run);
   if (run === undefined) return { kind: 'ignored' };
   const taskId = await taskIdOf(cloud, runId, seen.taskId);
-  const { row, news } = await observeTask(cloud, runId, { ...seen, taskId });
-  if (!news) return { kind: 'old' };
   // Only an end needs an answer; that a task runs is read by whoever looks next.
-  if (row?.state === 'stopped' && !isEnded(run)) await raise(cloud, runId, `task ${taskId} stopped`);
-  return { kind: 'recorded' };
+  const wake = async (why: string): Promise<unknown> => (isEnded(run) ? undefined : raise(cloud, runId, why));
+  return { kind: (await observeTask(cloud, runId, { ...seen, taskId }, wake)) ? 'recorded' : 'old' };
 }
 
 /** The world names a task by its ARN or by its last part; the event always has the ARN. */

@@ -3,28 +3,31 @@
  *
  * Invariants
  *  RE1 Not only the rows count: whatever the world lists for this run is stopped as well, and nothing else is (P6).
- *  RE2 It throws while anything still runs, to be called again; called again after it is done it changes nothing.
+ *  RE2 It throws while anything still runs, to be called again; called again after it is done it changes nothing. What says
+ *      that it is done is written after all that it says, so a crash in between repeats and forgets nothing.
  *  RE3 A run without an end gets one here: no run stays open because the function that should have ended it could not.
  */
 import { record } from '../cloud/journal.ts';
 import type { Cloud } from '../cloud/ports.ts';
 import { removeRow, updateRow } from '../cloud/update.ts';
 import { stopReasons } from '../core/classify.ts';
-import { CuttlefishError } from '../core/failure.ts';
+import { CuttlefishError, describeFailure, type Failure, toFailure } from '../core/failure.ts';
 import {
   type ClaimRow,
   clusterKeys,
   clusterPartition,
   keys,
   type LaunchRow,
+  type OpenRow,
   prefixes,
   type RunRow,
   type TaskRow,
 } from '../core/run.ts';
 import type { RunRef } from '../core/workflow.ts';
 import { writeEvents } from './artifacts.ts';
+import { fail } from './fail.ts';
 import { observeTask } from './observe-task.ts';
-import { endRun, readRun, value, values } from './rows.ts';
+import { endRun, isEnded, readRun, value, values } from './rows.ts';
 import { setFloor } from './scale.ts';
 
 /** Looks again before asking the workflow to call again: most tasks end within a moment. */
@@ -32,20 +35,40 @@ const looks = 12;
 const lookPauseMs = 250;
 
 export async function release({ runId }: RunRef, cloud: Cloud): Promise<RunRef & { readonly stopped: number }> {
+  // Read before the run: should it be resumed meanwhile, the row that its new attempt writes has another version.
+  const open = await cloud.table.get<OpenRow>(clusterPartition, clusterKeys.open(runId));
   const run = await readRun(cloud, runId);
-  if (run.releasedAtMs !== undefined) return { runId, stopped: 0 };
-  const why = { kind: 'Unexpected', message: 'the workflow ended before it could say why' } as const;
-  await endRun(cloud, runId, 'failed', run.failure ?? why);
+  const stopped = run.releasedAtMs === undefined ? await releaseAll(run, cloud) : 0;
+  if (open !== undefined) await cloud.table.delete(clusterPartition, open.key, open.version);
+  return { runId, stopped };
+}
+
+async function releaseAll(run: RunRow, cloud: Cloud): Promise<number> {
+  const { runId } = run;
+  if (!isEnded(run)) await end(run, cloud);
   const stopped = await stopAll(runId, cloud);
   await dropIntents(runId, cloud);
   await dropClaim(runId, cloud);
+  await record(cloud, runId, 'run.released', { by: 'release', stopped });
+  await writeEvents(cloud, runId);
   await updateRow<RunRow>(cloud, runId, keys.run, (row) =>
     row === undefined || row.releasedAtMs !== undefined ? undefined : { ...row, releasedAtMs: cloud.clock.now() },
   );
-  await removeRow(cloud, clusterPartition, clusterKeys.open(runId));
-  await record(cloud, runId, 'run.released', { by: 'release', stopped });
-  await writeEvents(cloud, runId);
-  return { runId, stopped };
+  return stopped;
+}
+
+/** RE3. What it leaves is written as Fail would have; when even that cannot be done, the run ends all the same. */
+async function end({ runId, failure }: RunRow, cloud: Cloud): Promise<void> {
+  const why: Failure = failure ?? { kind: 'Unexpected', message: 'the workflow ended before it could say why' };
+  try {
+    await fail({ runId }, cloud);
+  } catch (thrown) {
+    cloud.log.write('error', 'run.failed', {
+      runId,
+      why: `it leaves no report: ${describeFailure(toFailure(thrown))}`,
+    });
+    await endRun(cloud, runId, 'failed', why);
+  }
 }
 
 async function stopAll(runId: string, cloud: Cloud): Promise<number> {
@@ -109,10 +132,12 @@ async function dropIntents(runId: string, cloud: Cloud): Promise<void> {
   }
 }
 
-async function dropClaim(runId: string, cloud: Cloud): Promise<void> {
+export async function dropClaim(runId: string, cloud: Cloud): Promise<void> {
   const claim = await value<ClaimRow>(cloud, clusterPartition, clusterKeys.claim(runId));
   if (claim === undefined) return;
-  await removeRow(cloud, clusterPartition, clusterKeys.claim(runId));
+  // The row goes last: until then whoever comes after a crash finds what is left to do.
+  await updateRow<ClaimRow>(cloud, clusterPartition, clusterKeys.claim(runId), () => ({ ...claim, instances: 0 }));
   await setFloor(claim.kind, cloud);
+  await removeRow(cloud, clusterPartition, clusterKeys.claim(runId));
   await record(cloud, runId, 'capacity.released', { by: 'release', kind: claim.kind, instances: claim.instances });
 }

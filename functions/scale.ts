@@ -15,7 +15,7 @@ import type { LaunchKind } from '../core/plan.ts';
 import { type ClaimRow, clusterKeys, clusterPartition, clusterPrefixes } from '../core/run.ts';
 import { wantedPlan } from '../core/wanted.ts';
 import type { RunRef } from '../core/workflow.ts';
-import { attemptRows, readPlan, readRun, value, values } from './rows.ts';
+import { attemptRows, readPlan, readRun, values } from './rows.ts';
 
 export interface ScaleOutput extends RunRef {
   readonly claimed: number;
@@ -31,13 +31,11 @@ export async function scale({ runId }: RunRef, cloud: Cloud): Promise<ScaleOutpu
 
   const { worker, parameterServer } = plan.cluster;
   const instances = instancesWanted(plan);
-  const key = clusterKeys.claim(runId);
-  const before = await value<ClaimRow>(cloud, clusterPartition, key);
   const claim: ClaimRow = { runId, kind, instances };
-  await updateRow<ClaimRow>(cloud, clusterPartition, key, () => claim);
+  await updateRow<ClaimRow>(cloud, clusterPartition, clusterKeys.claim(runId), () => claim);
   const group = await setFloor(kind, cloud);
-  // The rung before was another group: it need not keep room for us any longer.
-  if (before !== undefined && before.kind !== kind) await setFloor(before.kind, cloud);
+  // A rung before this one was another group: it need not keep room for us any longer.
+  for (const other of plan.cluster.ladder) if (other !== kind) await setFloor(other, cloud);
   const needed = worker.min + parameterServer.min;
   if (group.max < needed) {
     throw new CuttlefishError({

@@ -34,9 +34,11 @@ export async function validate(input: ValidateInput, cloud: Cloud): Promise<Vali
 
   const configKey = objectKeys.config(runId);
   await keepConfig(cloud, configKey, source.text, runId);
-  await claimRow(cloud, runId, name, source, input.executionArn);
+  // First, so that the sweep knows of the run however far it comes. A row that an attempt before this one has left gets a
+  // new version, and a late release of that one does not take it away.
   const open: OpenRow = { runId, sinceMs: cloud.clock.now() };
-  await cloud.table.put(clusterPartition, clusterKeys.open(runId), open, { absent: true });
+  await updateRow<OpenRow>(cloud, clusterPartition, clusterKeys.open(runId), () => open);
+  await claimRow(cloud, runId, name, source, input.executionArn);
   await record(cloud, runId, 'run.validated', { by: 'validate', config: source.source });
   return { runId, configKey };
 }

@@ -8,7 +8,8 @@
  *  K3  Throws only what a later identical call may cure, throttling that ECS dresses up as InvalidParameterException
  *      included. What stays refused (no permission, no such task definition) comes back as failures with its reason.
  *  K4  Capacity provider strategy, never launchType. The only override besides the size is the pointer to the run.
- *  K5  Tasks of a run are those with startedBy = run id.
+ *  K5  Tasks of a run are those with startedBy = run id. Others may run in the cluster, so where no run is asked for a task
+ *      counts as ours only when its tag and its startedBy name the same run.
  */
 import {
   DescribeTasksCommand,
@@ -27,6 +28,7 @@ import { observe } from './task-observation.ts';
 
 /** Name of the one container, as infra/tasks.yml has it. */
 export const containerName = 'task';
+const runTag = 'cuttlefish:run';
 const launchAttempts = 4;
 const describeBatch = 100;
 const reasonLimit = 255;
@@ -110,6 +112,14 @@ export function awsTasks(client: ECSClient, settings: AwsSettings, clock: Pick<C
       const tasks = await describe(cluster, [...arns]);
       return tasks.filter((task) => task.startedBy === runId).map((task): ObservedTask => observe(task));
     },
+
+    async listLive() {
+      const cluster = settings.cluster();
+      const tasks = await describe(cluster, await listArns(cluster, { desiredStatus: 'RUNNING' }));
+      return tasks
+        .filter(({ startedBy, tags }) => tags?.some(({ key, value }) => key === runTag && value === startedBy))
+        .map((task): ObservedTask => observe(task));
+    },
   };
 }
 
@@ -133,7 +143,7 @@ export function runTaskInput(request: LaunchRequest, settings: AwsSettings): Run
     enableExecuteCommand: false,
     propagateTags: 'TASK_DEFINITION',
     tags: [
-      { key: 'cuttlefish:run', value: request.runId },
+      { key: runTag, value: request.runId },
       { key: 'cuttlefish:role', value: request.role },
     ],
     overrides: {

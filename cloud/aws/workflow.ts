@@ -8,6 +8,7 @@
  *  W2  A token that is unknown, answered or timed out is `gone`.
  */
 import {
+  DescribeExecutionCommand,
   SendTaskHeartbeatCommand,
   SendTaskSuccessCommand,
   type SFNClient,
@@ -62,6 +63,16 @@ export function awsWorkflow(client: SFNClient, settings: AwsSettings, ids: Ids):
         );
       } catch (thrown) {
         if (readRefusal(thrown).name !== 'ExecutionDoesNotExist') throw thrown;
+      }
+    },
+
+    async describe(executionArn) {
+      try {
+        const { status = '', error, cause } = await client.send(new DescribeExecutionCommand({ executionArn }));
+        return { status, ...(error === undefined ? {} : { error }), ...(cause === undefined ? {} : { cause }) };
+      } catch (thrown) {
+        if (readRefusal(thrown).name !== 'ExecutionDoesNotExist') throw thrown;
+        return undefined;
       }
     },
 

@@ -217,6 +217,13 @@ export function createTasks(options: TasksOptions): EmbeddedTasks {
         .map((task) => records.observe(task));
     },
 
+    async listLive() {
+      return records
+        .all()
+        .map((task) => records.observe(task))
+        .filter((task) => task.state !== 'stopped');
+    },
+
     async reapLeftovers() {
       const left = records
         .all()

@@ -155,6 +155,7 @@ export function createTokenWorkflow(stateDir: string, _clock: Clock): Workflow {
   return {
     start: (name) => refuse(`start execution "${name}"`),
     stop: (executionArn) => refuse(`stop execution "${executionArn}"`),
+    describe: (executionArn) => refuse(`look at execution "${executionArn}"`),
     succeedTask: async (token, output) => store.answer(token, output),
     heartbeatTask: async (token) => store.beat(token),
   };

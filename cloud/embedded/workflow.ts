@@ -56,7 +56,8 @@ export interface WorkflowHost extends Workflow {
   resume(name: string): Promise<void>;
   /** The end of an execution, whoever steps it; status RUNNING when this host was closed first. */
   wait(name: string): Promise<ExecutionResult>;
-  describe(name: string): Promise<ExecutionResult | undefined>;
+  /** By name or ARN. */
+  describe(execution: string): Promise<ExecutionResult | undefined>;
   /** Stops stepping without ending anything; waits a while for functions that are under way. */
   close(): Promise<void>;
 }
@@ -174,7 +175,7 @@ export function createWorkflowHost(options: WorkflowHostOptions): WorkflowHost {
       }
     },
 
-    describe: async (name) => describe(name),
+    describe: async (execution) => describe(execution.slice(execution.lastIndexOf(':') + 1)),
 
     async close() {
       closed = true;

@@ -236,4 +236,23 @@ describe('list on ECS', () => {
     expect((await tasks.list(request.runId)).map(({ taskId }) => taskId)).toEqual([arn(1)]);
     expect(stub.requests[2]?.input).not.toHaveProperty('startedBy');
   });
+
+  it('K6 lists live tasks that are ours by tag and by startedBy, and no others of the cluster', async () => {
+    const tag = (value: string) => [{ key: 'cuttlefish:run', value }];
+    stub.answer(
+      json({ taskArns: [1, 2, 3, 4, 5].map(arn) }),
+      json({
+        tasks: [
+          { taskArn: arn(1), startedBy: 'mnist-1', lastStatus: 'RUNNING', tags: tag('mnist-1') },
+          { taskArn: arn(2), startedBy: 'ecs-svc/123', lastStatus: 'RUNNING', tags: [] },
+          { taskArn: arn(3), startedBy: 'mnist-1', lastStatus: 'RUNNING', tags: tag('mnist-2') },
+          { taskArn: arn(4), lastStatus: 'RUNNING', tags: tag('mnist-1') },
+          { taskArn: arn(5), startedBy: 'mnist-1', lastStatus: 'RUNNING' },
+        ],
+      }),
+    );
+    expect((await tasks.listLive()).map(({ taskId, runId }) => [taskId, runId])).toEqual([[arn(1), 'mnist-1']]);
+    expect(stub.requests[0]?.input).toMatchObject({ cluster: 'training', desiredStatus: 'RUNNING' });
+    expect(stub.requests[1]?.input).toMatchObject({ include: ['TAGS'] });
+  });
 });

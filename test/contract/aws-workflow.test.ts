@@ -83,6 +83,18 @@ describe('the workflow on Step Functions', () => {
     expect(stub.requests[0]?.input).toMatchObject({ executionArn: execution('run-1'), cause: 'cancelled by alice' });
     await workflow().stop(execution('run-2'), 'x');
   });
+
+  it('says how an execution stands; one that is not known is none', async () => {
+    const failed = { status: 'FAILED', error: 'BudgetExhausted', cause: 'time' };
+    stub.answer(json({ status: 'RUNNING', name: 'run-1' }), json(failed), jsonError('ExecutionDoesNotExist', 'no'));
+    expect(await workflow().describe(execution('run-1'))).toEqual({ status: 'RUNNING' });
+    expect(stub.requests[0]).toMatchObject({
+      operation: 'DescribeExecution',
+      input: { executionArn: execution('run-1') },
+    });
+    expect(await workflow().describe(execution('run-1'))).toEqual(failed);
+    expect(await workflow().describe(execution('run-2'))).toBeUndefined();
+  });
 });
 
 describe('the floor of an Auto Scaling group', () => {

@@ -1,4 +1,4 @@
-/** The clauses of the TaskRunner port, K1 to K5, that hold whatever a task is made of. */
+/** The clauses of the TaskRunner port, K1 to K6, that hold whatever a task is made of. */
 import { describe, expect, it, vi } from 'vitest';
 import type { LaunchRequest, TaskRunner } from '../../cloud/ports.ts';
 
@@ -87,6 +87,19 @@ export function describeTaskRunner(name: string, make: () => Promise<RunnerUnder
         expect(['starting', 'running']).toContain(task.state);
       }
       expect(await tasks.list('nobody')).toEqual([]);
+    });
+
+    it('K6 lists what has not stopped, of every run', async () => {
+      const { tasks } = await make();
+      const mine = await tasks.launch(launchRequest({ count: 1 }));
+      const other = await tasks.launch(
+        launchRequest({ runId: 'other-0123456789ab', count: 1, clientToken: 'token-3' }),
+      );
+      const live = async () => (await tasks.listLive()).map(({ taskId, runId }) => `${runId} ${taskId}`).sort();
+      const both = [`digits-0123456789ab ${mine.started[0]}`, `other-0123456789ab ${other.started[0]}`];
+      expect(await live()).toEqual(both);
+      await tasks.stop(mine.started[0] ?? '', 'enough');
+      await vi.waitFor(async () => expect(await live()).toEqual(both.slice(1)), { timeout: 5000 });
     });
   });
 }

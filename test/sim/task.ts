@@ -208,6 +208,7 @@ export class SimTask {
       workflow: {
         start: () => Promise.reject(new Error('not simulated')),
         stop: () => Promise.reject(new Error('not simulated')),
+        describe: () => Promise.reject(new Error('not simulated')),
         succeedTask: () => Promise.resolve('gone'),
         heartbeatTask: () => Promise.resolve('accepted'),
       },

@@ -53,10 +53,11 @@ function ports(has: Has): string[] {
     ...(has(/\bdatasets\.(read|list)\(/) ? ['DataPolicy'] : []),
     ...(has(/objects\.delete\(objectKeys\.part/) ? ['CheckpointsPolicy'] : []),
     ...(has(/\btasks\.launch\(/) ? ['LaunchPolicy'] : []),
-    ...(has(/\btasks\.(stop|list)\(/) ? ['TasksPolicy'] : []),
+    ...(has(/\btasks\.(stop|list|listLive)\(/) ? ['TasksPolicy'] : []),
     ...(has(/\bscaling\.(setFloor|describe)\(/) ? ['ScalingPolicy'] : []),
     ...(has(/\bworkflow\.(succeedTask|heartbeatTask)\(/) ? ['TokensPolicy'] : []),
     ...(has(/\bworkflow\.start\(/) ? ['ExecutionsPolicy'] : []),
+    ...(has(/\bworkflow\.describe\(/) ? ['ExecutionStatusPolicy'] : []),
   ];
 }
 

@@ -56,7 +56,7 @@ describe.each(tasks)('%s', (name, state) => {
 
   test('retries only what another try may cure', () => {
     const names = (state.Retry ?? []).flatMap((retrier) => retrier.ErrorEquals);
-    for (const error of names.filter((one) => !/^(States|Lambda|Sandbox)\./.test(one))) {
+    for (const error of names.filter((one) => !/^(States|Lambda|Sandbox|Runtime)\./.test(one))) {
       expect(Object.keys(failureTable)).toContain(error);
     }
     for (const never of ['ConfigInvalid', 'DataInvalid', 'Cancelled', 'Conflict']) expect(names).not.toContain(never);

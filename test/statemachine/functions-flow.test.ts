@@ -372,6 +372,39 @@ test('a sweep finds a task whose event was lost and wakes the run', async () => 
   expect(await h.tasks('swept')).toHaveLength(3);
 });
 
+test('a sweep stops what is left of runs that are over, and leaves alone what is not ours', async () => {
+  const h = harnessWith(async (task) => {
+    await task.running();
+    if (task.index === 0) await task.lead();
+  });
+  expect((await h.run('over', { config: config('cluster: { workers: 1 }\n'), runId: 'over' })).status).toBe(
+    'SUCCEEDED',
+  );
+  // RunTask of a launch that was thought dead takes effect late; the others are of a run that the table does not know.
+  const request = { role: 'worker', kind: 'local', count: 1, cpu: 1024, memoryMiB: 2048 } as const;
+  const late = await h.world.tasks.launch({ ...request, runId: 'over', clientToken: 'late' });
+  const foreign = await h.world.tasks.launch({ ...request, runId: 'somebody-else', clientToken: 'foreign' });
+  await h.cloud.table.put(
+    clusterPartition,
+    'claim/over',
+    { runId: 'over', kind: 'ec2', instances: 2 },
+    { absent: true },
+  );
+  await h.cloud.table.put(
+    clusterPartition,
+    'claim/other',
+    { runId: 'other', kind: 'ec2', instances: 1 },
+    { absent: true },
+  );
+  expect(await functions.sweep({}, h.cloud)).toMatchObject({ orphans: [late.started[0], 'claim/over'] });
+  expect(await h.alive('over')).toEqual([]);
+  expect(await h.alive('somebody-else')).toEqual(foreign.started);
+  expect(await h.cloud.table.query(clusterPartition, 'claim/')).toMatchObject([{ key: 'claim/other' }]);
+  expect(h.world.controls.floors.get('ec2')?.floor).toBe(1);
+  expect((await h.events('over')).map((event) => event.event)).toContain('task.orphaned');
+  expect(await functions.sweep({}, h.cloud)).toMatchObject({ orphans: [] });
+});
+
 test('a launch that died between intent and call is finished with the same token', async () => {
   const h = harnessWith();
   h.world.controls.failNext('tasks.launch', new Error('the function died here'));

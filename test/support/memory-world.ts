@@ -211,6 +211,10 @@ export function createMemoryWorld(
         await strike('tasks.list', runId);
         return [...tasks.values()].filter((task) => task.runId === runId);
       },
+      async listLive() {
+        await strike('tasks.list', '');
+        return [...tasks.values()].filter((task) => task.state !== 'stopped');
+      },
     },
     scaling: {
       async setFloor(kind, instances) {
@@ -237,6 +241,10 @@ export function createMemoryWorld(
         await strike('workflow.stop', executionArn);
         const execution = executions.get(executionArn);
         if (execution !== undefined) execution.stopped = cause;
+      },
+      async describe(executionArn) {
+        const execution = executions.get(executionArn);
+        return execution && { status: execution.stopped === undefined ? 'RUNNING' : 'ABORTED' };
       },
       async succeedTask(token, output) {
         await strike('workflow.succeedTask', token);

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadStateMachine } from '../../cloud/embedded/asl/load.ts';
 import { createWorkflowHost, type ExecutionResult, type WorkflowHost } from '../../cloud/embedded/workflow.ts';
-import type { Cloud } from '../../cloud/ports.ts';
+import type { Clock, Cloud } from '../../cloud/ports.ts';
 import { raise } from '../../cloud/signal.ts';
 import { updateRow } from '../../cloud/update.ts';
 import type { Role } from '../../core/plan.ts';
@@ -23,8 +23,9 @@ import {
   type TaskRow,
 } from '../../core/run.ts';
 import type { ExecutionInput } from '../../core/workflow.ts';
-import { functions } from '../../functions/registry.ts';
+import { type FunctionName, functionNames, functions } from '../../functions/registry.ts';
 import { readPlan, value, values } from '../../functions/rows.ts';
+import { Crash, type Crashes } from './crashes.ts';
 import { createMemoryWorld, type MemoryWorld } from './memory-world.ts';
 import { scaledClock } from './scaled-clock.ts';
 
@@ -55,6 +56,8 @@ export interface Harness {
   events(runId: string): Promise<EventRow[]>;
   alive(runId: string): Promise<string[]>;
   deliver(event: unknown): Promise<unknown>;
+  /** Calls a function as EventBridge does. */
+  notify(name: FunctionName, event: unknown): Promise<unknown>;
   close(): Promise<void>;
 }
 
@@ -73,33 +76,54 @@ const everything: Script = async (task) => {
   if (task.index === 0) await task.lead();
 };
 
+const definition = loadStateMachine(
+  readFileSync(new URL('../../statemachines/train.asl.yaml', import.meta.url), 'utf8'),
+);
+
 export interface HarnessOptions {
   readonly script?: Script;
   readonly speed?: number;
   readonly kind?: Cloud['kind'];
+  /** Instead of a wall clock that runs `speed` times as fast. */
+  readonly clock?: Clock;
+  /** Makes functions die; what calls them calls again, as the platform does. */
+  readonly crashes?: Crashes;
 }
 
 export function createHarness(options: HarnessOptions = {}): Harness {
   const world = createMemoryWorld(options.kind === undefined ? {} : { kind: options.kind });
-  const clock = scaledClock(options.speed ?? 50);
+  const clock = options.clock ?? scaledClock(options.speed ?? 50);
   const folder = mkdtempSync(join(tmpdir(), 'cuttlefish-flow-'));
   const script = options.script ?? everything;
   const calls: string[] = [];
   let started = 0;
-  const running = new Set<Promise<void>>();
+  const running = new Set<Promise<unknown>>();
 
-  const definition = loadStateMachine(
-    readFileSync(new URL('../../statemachines/train.asl.yaml', import.meta.url), 'utf8'),
-  );
+  function invoke(name: FunctionName, input: unknown): Promise<unknown> {
+    const run = functions[name];
+    return (options.crashes?.wrap(name, run) ?? run)(input, cloud);
+  }
+
+  /** Lambda tries an event twice more, a minute and two minutes later; whoever sent it does not wait for that. */
+  async function notify(name: FunctionName, event: unknown, tries = 3): Promise<unknown> {
+    try {
+      return await invoke(name, event);
+    } catch (thrown) {
+      if (!(thrown instanceof Crash)) throw thrown;
+      if (tries > 1) running.add(clock.sleep(60_000).then(() => notify(name, event, tries - 1)));
+      return undefined;
+    }
+  }
+
   const workflow = createWorkflowHost({
     stateDir: folder,
     definition,
     functions: Object.fromEntries(
-      Object.entries(functions).map(([name, run]) => [
+      functionNames.map((name) => [
         name,
         (input: unknown) => {
           calls.push(name);
-          return run(input, cloud);
+          return invoke(name, input);
         },
       ]),
     ),
@@ -107,7 +131,7 @@ export function createHarness(options: HarnessOptions = {}): Harness {
     ids: world.ids,
     log: world.log,
     onStatusChange: async (event) => {
-      await functions['on-execution-event'](event, cloud);
+      await notify('on-execution-event', event);
     },
   });
 
@@ -259,7 +283,8 @@ export function createHarness(options: HarnessOptions = {}): Harness {
     events: (runId) => values<EventRow>(cloud, runId, prefixes.event),
     alive: async (runId) =>
       (await world.tasks.list(runId)).filter((task) => task.state !== 'stopped').map((task) => task.taskId),
-    deliver: (event) => functions['on-task-event'](event, cloud),
+    deliver: (event) => notify('on-task-event', event),
+    notify,
     close: async () => {
       closed = true;
       await workflow.close();

@@ -33,6 +33,7 @@ export const lambdaErrors = [
   'Lambda.TooManyRequestsException',
   'Lambda.ResourceNotFoundException',
   'Lambda.Unknown',
+  'Runtime.ExitError',
   'Sandbox.Timedout',
 ] as const;
 
