@@ -245,7 +245,9 @@ export class Driver {
     if (plan.training.paceMs > 0) await cloud.clock.sleep(plan.training.paceMs);
     if (calledOff()) return;
     const parts = await replica.contribution(step, shards, calledOff, meter);
-    if (parts !== undefined) this.post({ type: 'computed', generation, step, parts });
+    if (parts === undefined) return;
+    this.post({ type: 'computed', generation, step, parts });
+    if (!calledOff()) replica.prepare(step + 1, shards);
   }
 
   private async diverged(step: number, loss: number): Promise<void> {

@@ -13,6 +13,7 @@ import { callRoll, fullRoll, rollColumns, sameRoll } from '../core/data/roll-cal
 import type { NodeVector } from '../core/gang/effects.ts';
 import { type EpochSums, noSums } from '../core/gang/messages.ts';
 import { TreeSum } from '../core/gang/tree-sum.ts';
+import { plainPool, type VectorPool } from '../core/gang/vector-pool.ts';
 import type { RunPlan } from '../core/plan.ts';
 import { learningRateAt } from '../core/schedule.ts';
 import { cover, type Range, rootLevel, shardRange, type TreeNode } from '../core/shards.ts';
@@ -26,6 +27,15 @@ const evaluationChunk = 500;
 /** How long computing may keep everything else from happening. */
 const breathMs = 50;
 
+/** Samples of consecutive shards. */
+interface Gathered extends Range {
+  readonly step: number;
+  readonly parts: readonly KeyedBatch[];
+  readonly indices: Int32Array;
+  /** Where each shard begins in `indices`, and where the last one ends. */
+  readonly begins: readonly number[];
+}
+
 export class Replica {
   sums: EpochSums = noSums;
   /** Sums of the epoch that ended last. */
@@ -33,18 +43,21 @@ export class Replica {
   readonly engine: Engine;
   private readonly plan: RunPlan;
   private readonly data: Dataset;
+  private readonly pool: VectorPool;
+  private gathered: Gathered | undefined;
   private everyone: readonly number[] | undefined;
   /** How long a shard took the last time. */
   private shardMs = breathMs;
   private order: { epoch: number; at: (position: number) => number } | undefined;
 
-  constructor(plan: RunPlan, engine: Engine, data: Dataset) {
+  constructor(plan: RunPlan, engine: Engine, data: Dataset, pool: VectorPool = plainPool) {
     this.plan = plan;
     this.engine = engine;
     this.data = data;
+    this.pool = pool;
   }
 
-  /** The subtree sums of the shards; `undefined` when it was called off in between. */
+  /** The subtree sums of the shards, in vectors of the pool; `undefined` when it was called off in between. */
   async contribution(
     step: number,
     shards: Range,
@@ -52,44 +65,71 @@ export class Replica {
     meter: Meter,
   ): Promise<NodeVector[] | undefined> {
     const { training } = this.plan;
-    const tree = new TreeSum(training.shards);
+    const tree = new TreeSum(training.shards, this.pool);
     let whole: Float32Array | undefined;
-    for (const node of this.portions(shards)) {
-      const vector = new Float32Array(this.engine.layout.contributionLength + rollColumns);
-      whole = meter.compute(() => {
-        this.compute(step, node, vector);
-        return tree.add(node, vector);
-      });
-      this.shardMs = meter.lastMs / 2 ** node.level;
+    for (const nodes of this.passes(shards)) {
       // The loop must breathe: heartbeats, and news that make the rest of this step pointless.
       await new Promise(setImmediate);
-      if (calledOff()) return undefined;
+      if (calledOff()) {
+        for (const { vector } of tree.rest()) this.pool.release(vector);
+        return undefined;
+      }
+      whole = meter.compute(() => this.compute(step, nodes, tree));
+      this.shardMs = meter.lastMs / nodes.reduce((sum, { level }) => sum + 2 ** level, 0);
     }
     return whole === undefined
       ? tree.rest()
       : [{ node: { level: rootLevel(training.shards), index: 0 }, vector: whole }];
   }
 
-  /** The nodes of the tree that cover the shards, as large as time allows. */
-  private portions(shards: Range): TreeNode[] {
-    const inTime = Math.floor(Math.log2(Math.max(1, breathMs / this.shardMs)));
-    const most = this.engine.contributions === undefined ? 0 : inTime;
-    return cover(shards).flatMap(({ level, index }) => {
-      if (level <= most) return [{ level, index }];
-      const parts = 2 ** (level - most);
-      return Array.from({ length: parts }, (_, i) => ({ level: most, index: index * parts + i }));
-    });
+  /** Gathers what the first pass of a step needs: for whoever waits for others meanwhile. */
+  prepare(step: number, shards: Range): void {
+    const [nodes] = this.passes(shards);
+    if (nodes !== undefined) this.gather(step, rangeOf(nodes));
   }
 
-  private compute(step: number, { level, index }: TreeNode, out: Float32Array): void {
-    const from = index * 2 ** level;
-    const { parts, indices } = this.shards(step, { from, to: from + 2 ** level });
+  /** The nodes of the tree that cover the shards, together as far as time allows and the engine takes them at once. */
+  private passes(shards: Range): TreeNode[][] {
+    const most = this.engine.contributions === undefined ? 1 : Math.max(1, breathMs / this.shardMs);
+    const passes: TreeNode[][] = [];
+    let room = 0;
+    for (const node of cover(shards).flatMap((node) => split(node, Math.floor(Math.log2(most))))) {
+      const size = 2 ** node.level;
+      if (size <= room) passes.at(-1)?.push(node);
+      else passes.push([node]);
+      room = (size <= room ? room : most) - size;
+    }
+    return passes;
+  }
+
+  /** Puts the sums of consecutive nodes in the tree; the total, when it is whole. */
+  private compute(step: number, nodes: readonly TreeNode[], tree: TreeSum): Float32Array | undefined {
+    const range = rangeOf(nodes);
+    const { parts, indices, begins } = this.gather(step, range);
     const { contributionLength } = this.engine.layout;
-    const own = out.subarray(0, contributionLength);
-    if (this.engine.contributions === undefined) {
-      for (const { batch, key } of parts) this.engine.contribution(batch, key, own);
-    } else this.engine.contributions([{ parts, out: own }]);
-    callRoll(this.plan.seed, indices, out, contributionLength);
+    let shard = 0;
+    const wanted = nodes.map((node) => {
+      const vector = this.pool.take(contributionLength + rollColumns);
+      const until = shard + 2 ** node.level;
+      callRoll(
+        this.plan.seed,
+        indices.subarray(begins[shard], begins[until]),
+        vector.fill(0, contributionLength),
+        contributionLength,
+      );
+      const own = { parts: parts.slice(shard, until), out: vector.subarray(0, contributionLength) };
+      shard = until;
+      return { node, vector, own };
+    });
+    if (this.engine.contributions !== undefined) this.engine.contributions(wanted.map(({ own }) => own));
+    else {
+      for (const { parts: all, out } of wanted.map(({ own }) => own)) {
+        for (const { batch, key } of all) this.engine.contribution(batch, key, out);
+      }
+    }
+    let total: Float32Array | undefined;
+    for (const { node, vector } of wanted) total = tree.add(node, vector);
+    return total;
   }
 
   /** One update. Answers the mean loss of the step. */
@@ -163,31 +203,48 @@ export class Replica {
 
   /** The first layer with a value that is not finite, looked for with the samples of this step. */
   findNonFinite(step: number): string | undefined {
-    return this.engine.findNonFinite(this.shards(step, { from: 0, to: 1 }).parts[0]!.batch);
+    return this.engine.findNonFinite(this.gather(step, { from: 0, to: 1 }).parts[0]!.batch);
   }
 
   /** The samples of consecutive shards; valid until the next call, because a sample set has one buffer. */
-  private shards(step: number, { from, to }: Range): { readonly parts: KeyedBatch[]; readonly indices: Int32Array } {
+  private gather(step: number, { from, to }: Range): Gathered {
+    const { gathered } = this;
+    if (gathered !== undefined && gathered.step === step && gathered.from === from && gathered.to === to)
+      return gathered;
     const { training, seed } = this.plan;
     const { train } = this.data;
     const epoch = Math.floor(step / training.stepsPerEpoch);
     if (this.order?.epoch !== epoch) this.order = { epoch, at: permute(seed, epoch, train.size) };
     const first = (step % training.stepsPerEpoch) * training.batchSize;
     const size = Math.min(training.batchSize, train.size - first);
-    const rangeOf = (shard: number): Range => shardRange(size, training.shards, shard);
-    const begin = rangeOf(from).from;
+    const begin = shardRange(size, training.shards, from).from;
+    const begins = [0];
+    for (let shard = from; shard < to; shard += 1) begins.push(shardRange(size, training.shards, shard).to - begin);
+    const indices = new Int32Array(begins.at(-1) as number);
     const { at } = this.order;
-    const indices = Int32Array.from({ length: rangeOf(to - 1).to - begin }, (_, i) => at(first + begin + i));
+    for (let i = 0; i < indices.length; i += 1) indices[i] = at(first + begin + i);
     const all = train.gather(indices, 0, indices.length);
     const { featureLength, targetLength } = train;
     const parts = Array.from({ length: to - from }, (_, i): KeyedBatch => {
-      const shard = from + i;
-      const range = rangeOf(shard);
-      const cut = (values: Float32Array, length: number): Float32Array =>
-        values.subarray((range.from - begin) * length, (range.to - begin) * length);
-      const batch = { features: cut(all.features, featureLength), targets: cut(all.targets, targetLength) };
-      return { batch: { size: range.to - range.from, ...batch }, key: { step, shard } };
+      const [a, b] = [begins[i] as number, begins[i + 1] as number];
+      const features = all.features.subarray(a * featureLength, b * featureLength);
+      const targets = all.targets.subarray(a * targetLength, b * targetLength);
+      return { batch: { size: b - a, features, targets }, key: { step, shard: from + i } };
     });
-    return { parts, indices };
+    this.gathered = { step, from, to, parts, indices, begins };
+    return this.gathered;
   }
+}
+
+/** The shards of consecutive nodes. */
+function rangeOf(nodes: readonly TreeNode[]): Range {
+  const [first, last] = [nodes[0] as TreeNode, nodes.at(-1) as TreeNode];
+  return { from: first.index * 2 ** first.level, to: (last.index + 1) * 2 ** last.level };
+}
+
+/** The node, or its descendants of this level when it is higher. */
+function split({ level, index }: TreeNode, most: number): TreeNode[] {
+  if (level <= most) return [{ level, index }];
+  const parts = 2 ** (level - most);
+  return Array.from({ length: parts }, (_, i) => ({ level: most, index: index * parts + i }));
 }

@@ -11,6 +11,7 @@ import { raise } from '../cloud/signal.ts';
 import { rollColumns } from '../core/data/roll-call.ts';
 import { CuttlefishError, describeFailure, type Failure, failureTable, toFailure } from '../core/failure.ts';
 import { Member } from '../core/gang/member.ts';
+import { plainPool } from '../core/gang/vector-pool.ts';
 import type { Role, RunPlan } from '../core/plan.ts';
 import {
   type CheckpointIndex,
@@ -30,11 +31,13 @@ import { loadDataset } from './data/load.ts';
 import { Driver, type Ending } from './driver.ts';
 import { createEngine } from './engine/create.ts';
 import { slotCount } from './engine/optimizer.ts';
+import { Vectors } from './engine/vectors.ts';
 import { publishFailure } from './finish.ts';
 import { Leadership } from './leadership.ts';
 import { Meter } from './meter.ts';
 import { Replica } from './replica.ts';
 import { freeSlot, takeSlot } from './slot.ts';
+import { createPool } from './wire/pool.ts';
 import { Transport } from './wire/transport.ts';
 
 export interface TaskOptions {
@@ -137,8 +140,10 @@ async function train(cloud: Cloud, options: TaskOptions, { plan, secret }: Ready
       `the plan counts ${vectorLength - rollColumns} values a contribution, the engine ${engine.layout.contributionLength}`,
     );
   }
-  const holdsState = role === 'worker' || training.mode === 'asynchronous';
+  const synchronous = training.mode === 'synchronous';
+  const holdsState = role === 'worker' || !synchronous;
   let driver: Driver | AsyncDriver | undefined;
+  const pool = synchronous ? createPool(vectorLength, (lengths) => new Vectors(lengths)) : plainPool;
   const transport = new Transport({
     taskId,
     runId,
@@ -146,6 +151,7 @@ async function train(cloud: Cloud, options: TaskOptions, { plan, secret }: Ready
     bind: options.bind,
     secure: options.secure,
     limits: { vectorLength, stateLength: holdsState ? stateLengthOf(plan) : 0 },
+    pool,
     onMessage: (from, message) => driver?.received(from, message),
     onHeard: (peer) => driver?.post({ type: 'heard', peer }),
     onLost: (peer, refused) => driver?.post({ type: 'link-lost', peer, refused }),
@@ -164,7 +170,7 @@ async function train(cloud: Cloud, options: TaskOptions, { plan, secret }: Ready
 
   const self: GangMember = { ...taken, ...(engine === undefined ? {} : { engine: engine.name }) };
   const meter = new Meter(cloud.clock, options.memoryMiB);
-  const replica = workbench === undefined ? undefined : new Replica(plan, workbench.engine, workbench.data);
+  const replica = workbench === undefined ? undefined : new Replica(plan, workbench.engine, workbench.data, pool);
   const gang = {
     self,
     leader: {
@@ -185,11 +191,15 @@ async function train(cloud: Cloud, options: TaskOptions, { plan, secret }: Ready
   };
   const chaos = new Chaos(cloud, plan, self, options.strike);
   const around = { cloud, plan, self, transport, meter, chaos, every };
-  if (training.mode === 'asynchronous') driver = asyncDriver(around, gang, replica);
+  if (!synchronous) driver = asyncDriver(around, gang, replica);
   else {
     const { stepsPerEpoch, totalSteps, shards } = training;
     const checkpointEvery = plan.checkpoint.everySteps;
-    const member = new Member({ ...gang, shape: { shards, vectorLength, stepsPerEpoch, totalSteps, checkpointEvery } });
+    const member = new Member({
+      ...gang,
+      pool,
+      shape: { shards, vectorLength, stepsPerEpoch, totalSteps, checkpointEvery },
+    });
     const leaseMs = (): number => member.patience.leaseMs;
     const leadership = new Leadership(cloud, plan, self, leaseMs, (event) => driver?.post(event));
     const generation = (): number => member.generation;

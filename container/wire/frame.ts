@@ -17,10 +17,12 @@
  * Invariants
  *  FR1 A length is checked against the limit of its kind before anything is allocated.
  *  FR2 What does not parse is a refusal, never a throw: the caller closes that connection and nothing else happens.
- *  FR3 Payloads are copied out of the stream into a buffer of their own: the receiver may keep and change them.
+ *  FR3 A payload is received in a buffer of its own. That of a contribution, reduced or replay comes from the pool and has
+ *      one holder, who gets it with the message: who keeps it longer than the message is handled holds it too.
  */
 import { isParcel, type ParcelMessage, type WireMessage } from '../../core/gang/async/messages.ts';
 import { type EpochSums, epochSumsLength } from '../../core/gang/messages.ts';
+import { plainPool, type VectorPool } from '../../core/gang/vector-pool.ts';
 import { isParcelHead, isSmallMessage } from '../../core/gang/well-formed.ts';
 
 export const headerBytes = 28;
@@ -101,50 +103,91 @@ export type Fed =
   | { readonly kind: 'messages'; readonly messages: WireMessage[] }
   | { readonly kind: 'refused'; readonly why: string };
 
-/** Takes the bytes of one connection in pieces of any size and gives whole messages. */
+/** What comes before a payload is known, and what is left over from it, goes here first. */
+const stagingBytes = 8 * 1024;
+
+/**
+ * Takes the bytes of one connection in pieces of any size and gives whole messages: `feed` with bytes that are somewhere,
+ * or `took` with those that were put in `space`.
+ */
 export class Decoder {
   private readonly limits: FrameLimits;
-  private readonly head = new Uint8Array(headerBytes);
+  private readonly pool: VectorPool;
+  private readonly staging = new Uint8Array(stagingBytes);
+  private readonly head = new DataView(new ArrayBuffer(headerBytes));
+  private readonly headBytes = new Uint8Array(this.head.buffer);
   private headFilled = 0;
   private body: Uint8Array | undefined;
   private bodyFilled = 0;
 
-  constructor(limits: FrameLimits) {
+  constructor(limits: FrameLimits, pool: VectorPool = plainPool) {
     this.limits = limits;
+    this.pool = pool;
+  }
+
+  /** Where the next bytes may be put. */
+  get space(): Uint8Array {
+    return this.body === undefined ? this.staging : this.body.subarray(this.bodyFilled);
+  }
+
+  took(bytes: number): Fed {
+    if (this.body === undefined) return this.feed(this.staging.subarray(0, bytes));
+    const messages: WireMessage[] = [];
+    this.bodyFilled += bytes;
+    const why = this.complete(messages);
+    return why === undefined ? { kind: 'messages', messages } : { kind: 'refused', why };
   }
 
   feed(chunk: Uint8Array): Fed {
     const messages: WireMessage[] = [];
     let at = 0;
-    while (at < chunk.length || this.body?.length === 0) {
+    while (at < chunk.length) {
       if (this.body === undefined) {
         const take = Math.min(headerBytes - this.headFilled, chunk.length - at);
-        this.head.set(chunk.subarray(at, at + take), this.headFilled);
+        this.headBytes.set(chunk.subarray(at, at + take), this.headFilled);
         this.headFilled += take;
         at += take;
         if (this.headFilled < headerBytes) break;
         const length = this.bodyLength();
         if (typeof length === 'string') return { kind: 'refused', why: length };
-        this.body = new Uint8Array(length);
+        this.body = this.bodyFor(length);
         this.bodyFilled = 0;
       }
       const take = Math.min(this.body.length - this.bodyFilled, chunk.length - at);
       this.body.set(chunk.subarray(at, at + take), this.bodyFilled);
       this.bodyFilled += take;
       at += take;
-      if (this.bodyFilled < this.body.length) break;
-      const message = decode(new DataView(this.head.buffer), this.body);
-      if (message === undefined) return { kind: 'refused', why: 'not a message' };
-      messages.push(message);
-      this.body = undefined;
-      this.headFilled = 0;
+      const why = this.complete(messages);
+      if (why !== undefined) return { kind: 'refused', why };
     }
     return { kind: 'messages', messages };
   }
 
+  /** Nothing more will come. */
+  close(): void {
+    if (this.body !== undefined && isPooled(this.head.getUint8(8))) this.pool.release(floats(this.body, 0));
+    this.body = undefined;
+  }
+
+  /** Adds the message when it is whole; answers why it is refused. */
+  private complete(messages: WireMessage[]): string | undefined {
+    const { body } = this;
+    if (body === undefined || this.bodyFilled < body.length) return undefined;
+    const message = decode(this.head, body);
+    if (message === undefined) return 'not a message';
+    messages.push(message);
+    this.body = undefined;
+    this.headFilled = 0;
+    return undefined;
+  }
+
+  private bodyFor(length: number): Uint8Array {
+    return isPooled(this.head.getUint8(8)) ? bytesOf(this.pool.take(length / 4)) : new Uint8Array(length);
+  }
+
   /** The payload length, or why the header is refused. */
   private bodyLength(): number | string {
-    const view = new DataView(this.head.buffer);
+    const view = this.head;
     if (view.getUint32(0, true) !== magic) return 'not a frame of this protocol';
     const length = view.getUint32(4, true);
     const kind = view.getUint8(8);
@@ -200,6 +243,11 @@ function decode(view: DataView, body: Uint8Array): WireMessage | undefined {
     default:
       return fromJson(body);
   }
+}
+
+/** What is taken from the pool. */
+function isPooled(kind: number): boolean {
+  return kind === kinds.contribution || kind === kinds.reduced || kind === kinds.replay;
 }
 
 function floats(body: Uint8Array, from: number): Float32Array {

@@ -9,13 +9,16 @@
  *  TX1 No frame is handled before the peer has proved the secret; who does not within `handshakeMs` is cut off.
  *  TX2 A broken connection is reported once (`lost`), after one try to reach the peer tells whether it still listens.
  *  TX3 Queues are bounded: a peer that does not take its frames is lost.
+ *  TX4 Payloads are written from where they are: each is held until the system has taken all of it, or never will.
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import net from 'node:net';
 import tls from 'node:tls';
 import type { WireMessage } from '../../core/gang/async/messages.ts';
+import type { VectorPool } from '../../core/gang/vector-pool.ts';
 import type { GangMember, TaskId } from '../../core/run.ts';
-import { Decoder, encode, type FrameLimits } from './frame.ts';
+import { Decoder, encode, type Fed, type FrameLimits } from './frame.ts';
+import { readInto } from './inlet.ts';
 
 export interface TransportOptions {
   readonly taskId: TaskId;
@@ -26,6 +29,8 @@ export interface TransportOptions {
   readonly bind: string;
   readonly secure: boolean;
   readonly limits: FrameLimits;
+  readonly pool: VectorPool;
+  /** The payload is the receiver's as long as this runs: who keeps it holds it. */
   readonly onMessage: (from: TaskId, message: WireMessage) => void;
   /** Part of a long message has come: a sign of life before the whole is there. */
   readonly onHeard: (peer: TaskId) => void;
@@ -44,7 +49,8 @@ interface Outgoing {
   readonly socket: net.Socket;
   readonly peer: GangMember;
   ready: boolean;
-  readonly waiting: Uint8Array[];
+  /** Said before the handshake was done; the payloads are held. */
+  readonly waiting: WireMessage[];
 }
 
 export class Transport {
@@ -65,7 +71,7 @@ export class Transport {
     const accept = (socket: net.Socket): void => this.accept(socket);
     this.server = options.secure
       ? tls.createServer(this.tlsOptions(), accept)
-      : net.createServer({ noDelay: true }, accept);
+      : net.createServer({ noDelay: true, pauseOnConnect: true }, accept);
     this.server.on('tlsClientError', (error) => options.onRefused(error.message, 'tls'));
   }
 
@@ -82,12 +88,9 @@ export class Transport {
     if (this.closed) return;
     let out = this.outgoing.get(to.taskId);
     if (out === undefined) out = this.dial(to);
-    const pieces = encode(message);
-    if (!out.ready) {
-      out.waiting.push(...pieces);
-      return;
-    }
-    this.write(out, pieces);
+    if ('payload' in message) this.options.pool.hold(message.payload);
+    if (out.ready) this.write(out, message);
+    else out.waiting.push(message);
   }
 
   /** Close what connects us to the peer, without reporting a loss. */
@@ -122,6 +125,7 @@ export class Transport {
     this.addresses.set(peer.taskId, peer);
     this.greet(out);
     const gone = (): void => {
+      for (const message of out.waiting.splice(0)) this.letGo(message);
       if (this.outgoing.get(peer.taskId) !== out) return;
       this.outgoing.delete(peer.taskId);
       this.report(peer.taskId);
@@ -159,7 +163,7 @@ export class Transport {
         }
         socket.resume();
         out.ready = true;
-        this.write(out, out.waiting.splice(0));
+        for (const message of out.waiting.splice(0)) this.write(out, message);
       }
     };
     socket.on('data', onData);
@@ -167,68 +171,88 @@ export class Transport {
   }
 
   /** The other half: our nonce out; id, nonce and proof in; our proof out; then frames. */
-  private accept(socket: net.Socket): void {
-    socket.setNoDelay(true);
-    socket.on('error', () => socket.destroy());
-    const where = `${socket.remoteAddress}:${socket.remotePort}`;
+  private accept(accepted: net.Socket): void {
+    const where = `${accepted.remoteAddress}:${accepted.remotePort}`;
+    const { limits, pool, onRefused } = this.options;
+    const decoder = new Decoder(limits, pool);
+    const nonce = randomBytes(nonceBytes);
+    let got = Buffer.alloc(0);
+    let peer: TaskId | undefined;
     const refuse = (why: string): void => {
-      this.options.onRefused(why, where);
+      onRefused(why, where);
       socket.destroy();
     };
-    const timer = setTimeout(() => refuse('no proof of the secret in time'), handshakeMs);
-    socket.on('close', () => clearTimeout(timer));
-    const nonce = randomBytes(nonceBytes);
-    socket.write(nonce);
-    let got = Buffer.alloc(0);
-    const onData = (chunk: Buffer): void => {
+    const onFed = (from: TaskId, fed: Fed): void => {
+      if (fed.kind === 'refused') refuse(fed.why);
+      else this.take(from, fed.messages);
+    };
+    const onGreeting = (chunk: Uint8Array): void => {
       got = Buffer.concat([got, chunk]);
       const idLength = got[0] ?? 0;
       const need = 1 + idLength + nonceBytes + proofBytes;
       if (got.length < need) return;
       clearTimeout(timer);
-      socket.off('data', onData);
       const id = got.subarray(1, 1 + idLength).toString();
       const theirs = got.subarray(1 + idLength, 1 + idLength + nonceBytes);
       if (!timingSafeEqual(got.subarray(need - proofBytes, need), this.proof('client', nonce, id))) {
         refuse('wrong proof of the secret');
         return;
       }
+      peer = id;
+      this.admit(id, socket);
       socket.write(this.proof('server', theirs, this.options.taskId));
-      this.admit(id, socket, got.subarray(need), where);
+      onFed(id, decoder.feed(got.subarray(need)));
     };
-    socket.on('data', onData);
+    const socket = readInto(accepted, {
+      get space() {
+        return decoder.space;
+      },
+      took(bytes) {
+        if (socket.destroyed) return;
+        if (peer === undefined) onGreeting(decoder.space.subarray(0, bytes));
+        else onFed(peer, decoder.took(bytes));
+      },
+    });
+    socket.setNoDelay(true);
+    socket.on('error', () => socket.destroy());
+    const timer = setTimeout(() => refuse('no proof of the secret in time'), handshakeMs);
+    socket.on('close', () => {
+      clearTimeout(timer);
+      decoder.close();
+    });
+    socket.write(nonce);
   }
 
-  private admit(peer: TaskId, socket: net.Socket, rest: Buffer, where: string): void {
+  private admit(peer: TaskId, socket: net.Socket): void {
     const sockets = this.incoming.get(peer) ?? new Set();
     sockets.add(socket);
     this.incoming.set(peer, sockets);
-    const decoder = new Decoder(this.options.limits);
-    const onData = (chunk: Buffer): void => {
-      const fed = decoder.feed(chunk);
-      if (fed.kind === 'refused') {
-        this.options.onRefused(fed.why, where);
-        socket.destroy();
-        return;
-      }
-      if (fed.messages.length === 0) this.options.onHeard(peer);
-      for (const message of fed.messages) {
-        if (message.type === 'hello') this.addresses.set(peer, message.member);
-        this.options.onMessage(peer, message);
-      }
-    };
-    socket.on('data', onData);
     socket.on('close', () => {
       if (!this.incoming.get(peer)?.delete(socket)) return;
       this.report(peer);
     });
-    if (rest.length > 0) onData(rest);
   }
 
-  private write(out: Outgoing, pieces: readonly Uint8Array[]): void {
+  private take(peer: TaskId, messages: readonly WireMessage[]): void {
+    if (messages.length === 0) this.options.onHeard(peer);
+    for (const message of messages) {
+      if (message.type === 'hello') this.addresses.set(peer, message.member);
+      this.options.onMessage(peer, message);
+      this.letGo(message);
+    }
+  }
+
+  private letGo(message: WireMessage): void {
+    if ('payload' in message) this.options.pool.release(message.payload);
+  }
+
+  /** The payload is held; what becomes of it, the socket says in any case (TX4). */
+  private write(out: Outgoing, message: WireMessage): void {
     const { socket, peer } = out;
+    const pieces = encode(message);
     socket.cork();
-    for (const piece of pieces) socket.write(piece);
+    for (const piece of pieces.slice(0, -1)) socket.write(piece);
+    socket.write(pieces.at(-1) as Uint8Array, () => this.letGo(message));
     socket.uncork();
     const { vectorLength, stateLength } = this.options.limits;
     if (socket.writableLength > queueFactor * 4 * (vectorLength + stateLength) + 1_048_576) {

@@ -20,6 +20,7 @@ import { Patience, type PatienceOptions } from './patience.ts';
 import { Reducer } from './reducer.ts';
 import { beats, missed } from './signs.ts';
 import { Trainer, type TrainingShape } from './trainer.ts';
+import { Holdings, plainPool, type VectorPool } from './vector-pool.ts';
 
 export interface MemberOptions {
   readonly self: GangMember;
@@ -31,12 +32,11 @@ export interface MemberOptions {
   readonly graceMs: number;
   /** How long a task may be known to no leader although there is one (FO5). */
   readonly joinMs?: number;
+  /** Where the vectors of a step live. Those of a message are held by whoever delivers it, until it is handled. */
+  readonly pool?: VectorPool;
   /** What the heartbeat says; asked for with every beat. */
   readonly report: () => BeatReport;
 }
-
-/** Contributions that may wait for `begin`: far more than any gang sends in one step. */
-const bufferLimit = 4096;
 
 export class Member {
   generation = 0;
@@ -45,19 +45,20 @@ export class Member {
   readonly patience: Patience;
   leading: Leader | undefined;
   private readonly options: MemberOptions;
+  private readonly holdings: Holdings;
   private readonly reducer: Reducer;
   private readonly follower: Follower;
   private nextBeatMs = 0;
   private readonly lost = new Set<TaskId>();
-  private buffered: { from: TaskId; message: MessageOf<'contribution'> }[] = [];
   private leaving: { step: number; untilMs: number } | undefined;
   private ended = false;
 
   constructor(options: MemberOptions) {
     this.options = options;
     this.patience = new Patience(options.patience);
-    this.trainer = new Trainer(options.self, options.shape);
-    this.reducer = new Reducer(options.self, options.shape.shards, options.shape.vectorLength);
+    this.holdings = new Holdings(options.pool ?? plainPool);
+    this.trainer = new Trainer(options.self, options.shape, this.holdings);
+    this.reducer = new Reducer(options.self, options.shape.shards, options.shape.vectorLength, this.holdings);
     const times = { beatMs: options.heartbeatIntervalMs, joinMs: options.joinMs ?? Number.POSITIVE_INFINITY };
     this.follower = new Follower(options.self, this.patience, times, () => {
       const { hasState, step } = this.trainer;
@@ -74,6 +75,7 @@ export class Member {
   /** Effects in the order in which they are to be carried out. What we send to ourselves is handled here. */
   handle(event: Event, clockMs: number): Effect[] {
     const out: Effect[] = [];
+    this.holdings.settle();
     this.patience.look(clockMs);
     let queue = this.ended ? [] : this.react(event);
     while (queue.length > 0 && !this.ended) {
@@ -189,7 +191,6 @@ export class Member {
 
   private pause(): void {
     this.gang = undefined;
-    this.buffered = [];
     this.trainer.prepare();
     this.reducer.pause();
   }
@@ -199,13 +200,11 @@ export class Member {
     if (gang.generation !== this.generation || this.gang !== undefined)
       return [this.refusal(from, 'begin', `generation ${gang.generation}`)];
     this.gang = gang;
-    this.reducer.begin(gang, message.fromStep);
+    const early = this.reducer.begin(gang, message.fromStep);
     for (const partner of this.partners()) this.patience.heard(partner.taskId);
     const isWorker = gang.workers.some((worker) => worker.taskId === this.options.self.taskId);
     const effects = isWorker ? this.trainer.begin(message) : [];
-    const waiting = this.buffered;
-    this.buffered = [];
-    return [...effects, ...waiting.flatMap((early) => this.onContribution(early.from, early.message))];
+    return [...effects, ...early.flatMap((one) => this.onContribution(one.from, one.message))];
   }
 
   private onFetch(from: TaskId, { donor }: MessageOf<'fetch'>): Effect[] {
@@ -223,10 +222,8 @@ export class Member {
 
   private onContribution(from: TaskId, message: MessageOf<'contribution'>): Effect[] {
     // The others may begin a moment before us.
-    if (message.generation === this.generation && this.gang === undefined && this.buffered.length < bufferLimit) {
-      this.buffered.push({ from, message });
-      return [];
-    }
+    const early = message.generation === this.generation && this.gang === undefined;
+    if (early && this.reducer.keep(from, message)) return [];
     return this.orRefuse(from, message, this.reducer.take(from, message));
   }
 

@@ -12,27 +12,39 @@ import { cover, ownership, type Range, shardRange } from '../shards.ts';
 import type { Effect } from './effects.ts';
 import { type Gang, type MessageOf, reducersOf } from './messages.ts';
 import { TreeSum } from './tree-sum.ts';
+import { Holdings, plainPool } from './vector-pool.ts';
 
 /** The range of the flat vector that belongs to partition p of `partitions`. */
 export function partitionRange(vectorLength: number, partitions: number, partition: number): Range {
   return shardRange(vectorLength, partitions, partition);
 }
 
+/** Contributions that may wait for `begin`: far more than any gang sends in one step. */
+const mostEarly = 4096;
+
+interface Early {
+  readonly from: TaskId;
+  readonly message: MessageOf<'contribution'>;
+}
+
 export class Reducer {
   private readonly me: GangMember;
   private readonly shards: number;
   private readonly vectorLength: number;
+  private readonly holdings: Holdings;
   private gang: Gang | undefined;
   private partition = -1;
   private step = 0;
   private tree: TreeSum;
   private seen = new Set<string>();
+  private early: Early[] = [];
 
-  constructor(me: GangMember, shards: number, vectorLength: number) {
+  constructor(me: GangMember, shards: number, vectorLength: number, holdings = new Holdings(plainPool)) {
     this.me = me;
     this.shards = shards;
     this.vectorLength = vectorLength;
-    this.tree = new TreeSum(shards);
+    this.holdings = holdings;
+    this.tree = new TreeSum(shards, holdings.pool);
   }
 
   /** The step whose contributions are being taken. */
@@ -40,10 +52,20 @@ export class Reducer {
     return this.step;
   }
 
-  begin(gang: Gang, fromStep: number): void {
+  /** For a generation that we have yet to begin; false when there is no room. */
+  keep(from: TaskId, message: MessageOf<'contribution'>): boolean {
+    if (this.early.length >= mostEarly) return false;
+    this.holdings.hold(message.payload);
+    this.early.push({ from, message });
+    return true;
+  }
+
+  /** Answers what was kept: it can be taken now. */
+  begin(gang: Gang, fromStep: number): readonly Early[] {
     this.gang = gang;
     this.partition = reducersOf(gang).findIndex((member) => member.taskId === this.me.taskId);
     this.open(fromStep);
+    return this.dropEarly();
   }
 
   /** Forget the open step: the generation is over. */
@@ -51,6 +73,14 @@ export class Reducer {
     this.gang = undefined;
     this.partition = -1;
     this.open(0);
+    this.dropEarly();
+  }
+
+  private dropEarly(): readonly Early[] {
+    const { early } = this;
+    this.early = [];
+    this.holdings.letGo(...early.map(({ message }) => message.payload));
+    return early;
   }
 
   /** Effects, or the reason for which the message was refused. */
@@ -72,8 +102,10 @@ export class Reducer {
     if (this.seen.has(key)) return { refused: 'sent twice' };
     this.seen.add(key);
 
+    this.holdings.hold(message.payload);
     const total = this.tree.add({ level, index }, message.payload);
     if (total === undefined) return [];
+    this.holdings.letGo(total);
     const { step, partition } = this;
     this.open(step + 1);
     const { generation } = gang;
@@ -86,7 +118,8 @@ export class Reducer {
 
   private open(step: number): void {
     this.step = step;
-    this.tree = new TreeSum(this.shards);
+    this.holdings.letGo(...this.tree.rest().map(({ vector }) => vector));
+    this.tree = new TreeSum(this.shards, this.holdings.pool);
     this.seen = new Set();
   }
 }

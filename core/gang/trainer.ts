@@ -16,6 +16,7 @@ import { ownership } from '../shards.ts';
 import type { Effect, NodeVector } from './effects.ts';
 import { type Gang, type MessageOf, reducersOf } from './messages.ts';
 import { partitionRange } from './reducer.ts';
+import { Holdings, plainPool } from './vector-pool.ts';
 
 export interface TrainingShape {
   readonly shards: number;
@@ -38,9 +39,12 @@ export class Trainer {
   phase: Phase = 'idle';
   private readonly me: GangMember;
   private readonly shape: TrainingShape;
+  private readonly holdings: Holdings;
   private gang: Gang | undefined;
   private fromStep = 0;
-  private incoming: Float32Array;
+  /** What we have computed of the step in flight, and what has come of its total. */
+  private computedParts: readonly NodeVector[] = [];
+  private incoming: Float32Array | undefined;
   private missing = new Set<number>();
   private lastReduced: { step: number; vector: Float32Array } | undefined;
   private readonly borrowers = new Map<TaskId, GangMember>();
@@ -55,11 +59,11 @@ export class Trainer {
   private evaluating = -1;
   private stopAt: number;
 
-  constructor(me: GangMember, shape: TrainingShape) {
+  constructor(me: GangMember, shape: TrainingShape, holdings = new Holdings(plainPool)) {
     this.me = me;
     this.shape = shape;
+    this.holdings = holdings;
     this.stopAt = shape.totalSteps;
-    this.incoming = new Float32Array(0);
   }
 
   /** Whether `lastReduced` is what led to our step. */
@@ -85,6 +89,9 @@ export class Trainer {
   prepare(): void {
     this.gang = undefined;
     if (this.phase !== 'idle') this.phase = 'prepared';
+    this.letPartsGo();
+    if (this.incoming !== undefined) this.holdings.letGo(this.incoming);
+    this.incoming = undefined;
   }
 
   begin(message: MessageOf<'begin'>): Effect[] {
@@ -127,6 +134,7 @@ export class Trainer {
     this.source = from;
     this.step = step;
     this.hasState = true;
+    if (this.lastReduced !== undefined) this.holdings.letGo(this.lastReduced.vector);
     this.lastReduced = undefined;
     return [{ type: 'load', step, sums, lastSums, parameterLength, payload }, ...this.align()];
   }
@@ -143,6 +151,8 @@ export class Trainer {
     if (!this.behind) return { refused: 'in step with the gang' };
     const asked = from === this.source || from === this.lender || this.gang === undefined;
     if (!asked || (this.early.size >= mostEarly && !this.early.has(from))) return { refused: 'not asked for' };
+    this.holdings.hold(payload);
+    this.dropEarly(from);
     this.early.set(from, { step, vector: payload });
     // Who the lender is we know from `begin`, which comes from somebody else and may be later.
     return from === this.source || this.gang !== undefined ? [...this.catchUp(), ...this.align()] : [];
@@ -150,15 +160,18 @@ export class Trainer {
 
   computed(generation: number, step: number, parts: readonly NodeVector[]): Effect[] {
     const gang = this.gang;
-    if (gang === undefined || gang.generation !== generation || this.phase !== 'computing' || step !== this.step)
+    if (gang === undefined || gang.generation !== generation || this.phase !== 'computing' || step !== this.step) {
+      this.holdings.letGo(...parts.map(({ vector }) => vector));
       return [];
+    }
     this.phase = 'waiting';
+    this.computedParts = parts;
     const reducers = reducersOf(gang);
     return reducers.flatMap((to, partition) => {
       const { from, to: end } = partitionRange(this.shape.vectorLength, reducers.length, partition);
       return parts.map(({ node, vector }): Effect => {
-        // Our own reducer adds into what it is given; a slice keeps the vector ours.
-        const payload = to.taskId === this.me.taskId ? vector.slice(from, end) : vector.subarray(from, end);
+        // Our own reducer adds into what it is given: nobody else gets that part of the vector.
+        const payload = vector.subarray(from, end);
         return {
           type: 'send',
           to,
@@ -179,10 +192,24 @@ export class Trainer {
     if (!this.missing.has(message.partition)) return { refused: 'sent twice' };
     const range = partitionRange(this.shape.vectorLength, reducers.length, message.partition);
     if (message.payload.length !== range.to - range.from) return { refused: `${message.payload.length} values` };
-    this.incoming.set(message.payload, range.from);
+    if (reducers.length === 1) {
+      this.holdings.hold(message.payload);
+      this.incoming = message.payload;
+    } else {
+      this.incoming ??= this.holdings.take(this.shape.vectorLength);
+      this.incoming.set(message.payload, range.from);
+    }
     this.missing.delete(message.partition);
     if (this.missing.size > 0) return [];
-    return [...this.apply(this.incoming), ...this.next()];
+    const total = this.incoming;
+    this.incoming = undefined;
+    this.letPartsGo();
+    return [...this.apply(total), ...this.next()];
+  }
+
+  private letPartsGo(): void {
+    this.holdings.letGo(...this.computedParts.map(({ vector }) => vector));
+    this.computedParts = [];
   }
 
   evaluatedAt(step: number, stop: boolean): Effect[] {
@@ -193,9 +220,11 @@ export class Trainer {
     return this.phase === 'evaluating' && this.gang !== undefined ? this.next() : [];
   }
 
+  /** Takes the vector over. */
   private apply(vector: Float32Array): Effect[] {
     const { step } = this;
     const effects: Effect[] = [{ type: 'apply', step, reduced: vector }];
+    if (this.lastReduced !== undefined) this.holdings.letGo(this.lastReduced.vector);
     this.lastReduced = { step, vector };
     for (const to of this.borrowers.values()) {
       effects.push({ type: 'send', to, message: { type: 'replay', step, payload: vector } });
@@ -213,17 +242,24 @@ export class Trainer {
   private catchUp(): Effect[] {
     const effects: Effect[] = [];
     for (;;) {
-      for (const [from, { step }] of this.early) if (step < this.step) this.early.delete(from);
+      for (const [from, { step }] of this.early) if (step < this.step) this.dropEarly(from);
       const next = [...this.early.values()].find(({ step }) => step === this.step);
       if (next === undefined || !this.hasState) return effects;
+      this.holdings.hold(next.vector);
       effects.push(...this.apply(next.vector));
     }
+  }
+
+  private dropEarly(from: TaskId): void {
+    const known = this.early.get(from);
+    if (known !== undefined) this.holdings.letGo(known.vector);
+    this.early.delete(from);
   }
 
   /** At the step the generation begins with we are level with the others. */
   private align(): Effect[] {
     if (this.phase !== 'aligning' || this.gang === undefined || this.step < this.fromStep) return [];
-    this.early.clear();
+    for (const from of [...this.early.keys()]) this.dropEarly(from);
     return this.next();
   }
 
@@ -250,7 +286,6 @@ export class Trainer {
     }
     this.phase = 'computing';
     this.missing = new Set(reducersOf(gang).keys());
-    this.incoming = new Float32Array(shape.vectorLength);
     const rank = gang.workers.findIndex((worker) => worker.taskId === this.me.taskId);
     effects.push({
       type: 'compute',

@@ -3,16 +3,19 @@
  * children of a node are there they become left + right. The order in which the nodes arrive changes nothing (S3).
  */
 import { rootLevel, type TreeNode } from '../shards.ts';
+import { plainPool, type VectorPool } from './vector-pool.ts';
 
 export class TreeSum {
   private readonly root: number;
+  private readonly pool: Pick<VectorPool, 'add' | 'release'>;
   private readonly waiting = new Map<string, Float32Array>();
 
-  constructor(shards: number) {
+  constructor(shards: number, pool: Pick<VectorPool, 'add' | 'release'> = plainPool) {
     this.root = rootLevel(shards);
+    this.pool = pool;
   }
 
-  /** Takes the vector over: it may be added into. Answers the total once the whole tree is in. */
+  /** Takes the vector over: it may be added into, or be released. Answers the total once the whole tree is in. */
   add(node: TreeNode, vector: Float32Array): Float32Array | undefined {
     let { level, index } = node;
     let sum = vector;
@@ -20,7 +23,7 @@ export class TreeSum {
       if (level === this.root) return sum;
       const sibling = this.take(level, index % 2 === 0 ? index + 1 : index - 1);
       if (sibling === undefined) break;
-      sum = index % 2 === 0 ? addInto(sum, sibling) : addInto(sibling, sum);
+      sum = index % 2 === 0 ? this.merge(sum, sibling) : this.merge(sibling, sum);
       index = Math.floor(index / 2);
       level += 1;
     }
@@ -41,16 +44,17 @@ export class TreeSum {
     return this.waiting.has(`${node.level}/${node.index}`);
   }
 
+  /** The left operand is the left child, always. */
+  private merge(left: Float32Array, right: Float32Array): Float32Array {
+    this.pool.add(left, right);
+    this.pool.release(right);
+    return left;
+  }
+
   private take(level: number, index: number): Float32Array | undefined {
     const key = `${level}/${index}`;
     const found = this.waiting.get(key);
     this.waiting.delete(key);
     return found;
   }
-}
-
-/** left[i] = left[i] + right[i] in float32; the left operand is the left child, always. */
-function addInto(left: Float32Array, right: Float32Array): Float32Array {
-  for (let i = 0; i < left.length; i += 1) left[i] = (left[i] as number) + (right[i] as number);
-  return left;
 }

@@ -123,6 +123,8 @@ export class StandIn {
     };
   }
 
+  prepare(): void {}
+
   async contribution(step: number, { from, to }: Range, calledOff: () => boolean): Promise<NodeVector[] | undefined> {
     const { shards, shardMs } = this.shape;
     const tree = new TreeSum(shards);

@@ -17,6 +17,7 @@ import type { GangMember } from '../../core/run.ts';
 import type { Agenda } from './agenda.ts';
 import type { Host } from './host.ts';
 import type { Network } from './network.ts';
+import { poisoningPool } from './poison.ts';
 import { StandIn, vectorLengthFor, type Watcher } from './stand-in.ts';
 import type { Storage } from './storage.ts';
 
@@ -48,6 +49,7 @@ export class SimTask {
   private driver: Driver | undefined;
   /** The member was asked about the last message, and still answers. */
   private handled = false;
+  private readonly pool = poisoningPool();
   private readonly world: TaskWorld;
 
   constructor(host: Host, world: TaskWorld) {
@@ -97,7 +99,10 @@ export class SimTask {
     const generation = member?.generation ?? 0;
     const refusals = world.refusals;
     this.handled = false;
-    this.driver?.received(from, message);
+    // As the transport does: the payload is there as long as the message is handled, then for whoever holds it.
+    const copy = 'payload' in message ? { ...message, payload: message.payload.slice() } : message;
+    this.driver?.received(from, copy);
+    if ('payload' in copy) this.pool.release(copy.payload);
     if (this.handled) world.took(host, message, generation, world.refusals > refusals);
   }
 
@@ -128,6 +133,7 @@ export class SimTask {
     const meter = new Meter(cloud.clock, () => 0);
     const member = new Member({
       self,
+      pool: this.pool,
       shape: {
         shards: training.shards,
         vectorLength: vectorLengthFor(training.shards),

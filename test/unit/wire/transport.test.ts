@@ -1,8 +1,11 @@
 import net from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
+import { Vectors } from '../../../container/engine/vectors.ts';
+import { createPool } from '../../../container/wire/pool.ts';
 import { Transport } from '../../../container/wire/transport.ts';
 import type { WireMessage } from '../../../core/gang/async/messages.ts';
 import type { Message } from '../../../core/gang/messages.ts';
+import { plainPool, type VectorPool } from '../../../core/gang/vector-pool.ts';
 import type { GangMember } from '../../../core/run.ts';
 
 const secret = 'ab'.repeat(32);
@@ -21,7 +24,13 @@ afterEach(async () => {
   await Promise.all(open.splice(0).map((end) => end.transport.close(0)));
 });
 
-async function end(taskId: string, options: { secret?: string; secure?: boolean } = {}): Promise<End> {
+interface EndOptions {
+  readonly secret?: string;
+  readonly secure?: boolean;
+  readonly pool?: VectorPool;
+}
+
+async function end(taskId: string, options: EndOptions = {}): Promise<End> {
   const got: End['got'] = [];
   const lost: End['lost'] = [];
   const refused: string[] = [];
@@ -32,6 +41,7 @@ async function end(taskId: string, options: { secret?: string; secure?: boolean 
     bind: '127.0.0.1',
     secure: options.secure ?? false,
     limits,
+    pool: options.pool ?? plainPool,
     onHeard: () => undefined,
     onMessage: (from, message) => got.push({ from, message }),
     onLost: (peer, wasRefused) => lost.push({ peer, refused: wasRefused }),
@@ -72,6 +82,36 @@ describe('transport', () => {
       const first = b.got[0]?.message;
       expect(first?.type === 'replay' && first.payload).toEqual(payload);
       expect(b.got[0]?.from).toBe('a');
+    });
+  }
+
+  for (const secure of [false, true]) {
+    it(`leaves a vector alone until it is sent, and uses it again${secure ? ', encrypted' : ''} (TX4)`, async () => {
+      const pools = [0, 1].map(() => createPool(limits.vectorLength, (lengths) => new Vectors(lengths)));
+      const sums: number[] = [];
+      const [mine, theirs] = pools as [VectorPool, VectorPool];
+      const a = await end('a', { secure, pool: mine });
+      const b = await end('b', { secure, pool: theirs });
+      b.got.push = (...all): number => {
+        // Held by nobody but the transport: gone once we have looked.
+        for (const { message } of all) if ('payload' in message) sums.push(message.payload.reduce((x, y) => x + y, 0));
+        return 0;
+      };
+      const used = new Set<number>();
+      const steps = 60;
+      const until60 = until(() => sums.length === steps);
+      for (let step = 0; step < steps; step += 1) {
+        const payload = mine.take(limits.vectorLength);
+        used.add(payload.buffer.byteLength > 0 ? payload.byteOffset : -1);
+        payload.fill(step);
+        a.transport.send(b.member, { type: 'replay', step, payload });
+        mine.release(payload);
+        // Half of them while the ones before are still on their way.
+        if (step % 2 === 0) await until(() => sums.length >= step - 9);
+      }
+      await until60;
+      expect(sums).toEqual(Array.from({ length: steps }, (_, step) => step * limits.vectorLength));
+      expect(used.size).toBeLessThan(steps / 2);
     });
   }
 
