@@ -121,8 +121,8 @@ export function createProgram(handlers: Handlers, version: string): Command {
   command(program, 'scale')
     .description('change the number of workers of a run while it trains; the result stays the same')
     .argument('<run>', 'run id, the beginning of one, or the name in the config')
-    .argument('<workers>', 'number of workers, or MIN:MAX, within what the run was planned for', workers)
-    .addHelpText('after', examples(['cuttlefish scale digits 4', 'cuttlefish scale digits 2:8 --json']))
+    .argument('<workers>', 'number of workers, within what the run was planned for')
+    .addHelpText('after', examples(['cuttlefish scale digits 4', 'cuttlefish scale digits 2 --json']))
     .action((run, wanted, options) => handlers.scale(run, wanted, options));
 
   command(program, 'cancel')

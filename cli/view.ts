@@ -70,7 +70,7 @@ export function renderBlock(view: RunView, columns: number, rows = 1000, lastEve
         `  loss ${formatMetric(progress?.loss)}`,
         `accuracy ${formatMetric(last?.accuracy ?? progress?.accuracy)}`,
         `${formatCount(progress?.samplesPerSecond ?? 0)} samples/s`,
-        `${progress?.worldSize ?? 0} of ${run?.workers?.max ?? plan.cluster.worker.max} workers`,
+        `${progress?.worldSize ?? 0} of ${run?.workers?.count ?? plan.cluster.worker.max} workers`,
       ]),
     );
   }

@@ -8,7 +8,6 @@ import { type Rung, rolePlan } from './launching.ts';
 import { lastCause, type Observation } from './observation.ts';
 import { type Role, roles } from './plan.ts';
 import type { TaskId, TaskRow } from './run.ts';
-import { wantedSinceMs } from './wanted.ts';
 
 export interface TaskStop {
   readonly taskId: TaskId;
@@ -58,9 +57,7 @@ function shortSince(seen: Observation, tasks: readonly TaskRow[], role: Role): n
     .filter((task) => task.state !== 'running')
     .map(endOf)
     .sort((a, b) => b - a);
-  const since = ends.find((atMs) => running(atMs) >= min) ?? seen.run.startedAtMs ?? seen.run.submittedAtMs;
-  // Before more were asked for there were enough.
-  return role === 'worker' ? Math.max(since, wantedSinceMs(seen.run)) : since;
+  return ends.find((atMs) => running(atMs) >= min) ?? seen.run.startedAtMs ?? seen.run.submittedAtMs;
 }
 
 export function budgetDeadline({ run, plan, nowMs, spentUsd, usdPerHour }: Observation): number {

@@ -246,7 +246,7 @@ function launchReason(
     .at(-1);
   const asked = run.workers;
   if (asked !== undefined && asked.atMs >= (newest?.stoppedAtMs ?? 0)) {
-    return `start ${what}: ${asked.by} asked for ${asked.max} workers`;
+    return `start ${what}: ${asked.by} asked for ${asked.count} workers`;
   }
   if (newest?.stop?.reason === stopReasons.surplus) return `start ${what}`;
   const left = newest !== undefined && failureOf(newest) === undefined;

@@ -147,8 +147,7 @@ export interface RunRow {
 }
 
 export interface WorkersWanted {
-  readonly min: number;
-  readonly max: number;
+  readonly count: number;
   readonly by: string;
   readonly atMs: number;
 }

@@ -4,51 +4,47 @@
  *
  * Invariants
  *  WN1 The plan is the frame: never fewer than its minimum, below which its leader does not train, and never more than its
- *      maximum, for which memory, price and slots were planned.
+ *      maximum, for which memory, price and slots were planned. The minimum itself is the plan's for good: the leader holds
+ *      below it.
  *  WN2 Everything that counts workers reads the plan through `wantedPlan`, so that the decision and what carries it out
  *      agree.
  */
 import type { RunPlan } from './plan.ts';
 import type { RunRow } from './run.ts';
 
-export interface WorkerRange {
-  readonly min: number;
-  readonly max: number;
-}
-
 /** The plan as it stands after the last request. */
 export function wantedPlan(plan: RunPlan, { workers }: Pick<RunRow, 'workers'>): RunPlan {
   if (workers === undefined) return plan;
-  const { min, max } = workers;
   const { cluster } = plan;
-  return { ...plan, cluster: { ...cluster, worker: { ...cluster.worker, min, max } } };
+  return { ...plan, cluster: { ...cluster, worker: { ...cluster.worker, max: workers.count } } };
 }
 
-/** `5` aims at five and keeps the minimum of the plan; `2:5` sets both. Undefined when it is neither. */
-export function readWanted(text: string, plan: RunPlan): WorkerRange | undefined {
-  const match = /^(\d{1,4})(?::(\d{1,4}))?$/.exec(text);
-  if (match === null) return undefined;
-  const first = Number(match[1]);
-  if (match[2] !== undefined) return { min: first, max: Number(match[2]) };
-  return { min: Math.min(plan.cluster.worker.min, first), max: first };
-}
+export type Wanted =
+  | { readonly kind: 'possible'; readonly workers: number }
+  | { readonly kind: 'refused'; readonly why: string };
 
-/** Why the plan does not allow it, and what it would allow; undefined when it does (WN1). */
-export function refusalOf({ min, max }: WorkerRange, plan: RunPlan): string | undefined {
-  const { worker } = plan.cluster;
-  if (min > max) return `at least ${min} and at most ${max} workers is not a range; accepted: MIN:MAX with MIN <= MAX`;
-  if (min >= worker.min && max <= worker.max) return undefined;
-  const asked = min < worker.min ? Math.min(min, max) : max;
-  const why =
-    asked > worker.max
-      ? `its memory, price and places were planned for at most ${worker.max}`
-      : `it does not train with fewer than cluster.workers.min, ${worker.min}`;
-  const only = worker.min === worker.max ? `only ${worker.max}` : `${worker.min} to ${worker.max}`;
-  return `${asked} worker(s) is not possible: ${why}; accepted: ${only}. Other bounds need another run: "train --workers MIN:MAX"`;
-}
-
-export function sameRange(a: WorkerRange, b: WorkerRange): boolean {
-  return a.min === b.min && a.max === b.max;
+/** What was asked for, or why the plan does not allow it and what it would allow (WN1). */
+export function readWanted(text: string, plan: RunPlan): Wanted {
+  const { min, max } = plan.cluster.worker;
+  const only = min === max ? `only ${max}` : `${min} to ${max}`;
+  const refused = (why: string): Wanted => ({ kind: 'refused', why: `${why}; accepted: ${only}` });
+  if (/^\d+:\d+$/.test(text)) {
+    return refused(`"${text}" is a range, and the minimum of a run is fixed by its plan (cluster.workers.min, ${min})`);
+  }
+  if (!/^\d{1,4}$/.test(text)) return refused(`"${text}" is no number of workers`);
+  const workers = Number(text);
+  const other = 'Other bounds need another run: "train --workers MIN:MAX"';
+  if (workers > max) {
+    return refused(
+      `${workers} worker(s) is not possible: its memory, price and places were planned for at most ${max}. ${other}`,
+    );
+  }
+  if (workers < min) {
+    return refused(
+      `${workers} worker(s) is not possible: it does not train with fewer than cluster.workers.min, ${min}. ${other}`,
+    );
+  }
+  return { kind: 'possible', workers };
 }
 
 /** Losses before this instant belong to the number that was wanted then. */

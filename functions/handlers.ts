@@ -5,6 +5,7 @@
 import { createAwsCloud } from '../cloud/aws/world.ts';
 import type { Cloud } from '../cloud/ports.ts';
 import { atBoundary } from './boundary.ts';
+import { control as controlFunction } from './control.ts';
 import { decide as decideFunction } from './decide.ts';
 import { fail as failFunction } from './fail.ts';
 import { finish as finishFunction } from './finish.ts';
@@ -42,3 +43,4 @@ export const start = /* @__PURE__ */ handler(startFunction);
 export const onTaskEvent = /* @__PURE__ */ handler(onTaskEventFunction);
 export const onExecutionEvent = /* @__PURE__ */ handler(onExecutionEventFunction);
 export const sweep = /* @__PURE__ */ handler(sweepFunction);
+export const control = /* @__PURE__ */ handler(controlFunction);

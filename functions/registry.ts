@@ -3,6 +3,7 @@
  * (functions/handlers.ts), behind the same boundary.
  */
 import { atBoundary, type CloudFunction } from './boundary.ts';
+import { control } from './control.ts';
 import { decide } from './decide.ts';
 import { fail } from './fail.ts';
 import { finish } from './finish.ts';
@@ -31,6 +32,7 @@ export const functionNames = [
   'on-task-event',
   'on-execution-event',
   'sweep',
+  'control',
 ] as const;
 export type FunctionName = (typeof functionNames)[number];
 
@@ -53,4 +55,5 @@ export const functions: Readonly<Record<FunctionName, CloudFunction>> = {
   'on-task-event': bare(onTaskEvent),
   'on-execution-event': bare(onExecutionEvent),
   sweep: bare(sweep),
+  control: bare(control),
 };

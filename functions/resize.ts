@@ -10,46 +10,36 @@ import { record } from '../cloud/journal.ts';
 import type { Cloud } from '../cloud/ports.ts';
 import { raise } from '../cloud/signal.ts';
 import { keys, type RunRow } from '../core/run.ts';
-import { readWanted, refusalOf, sameRange, type WorkerRange, wantedPlan } from '../core/wanted.ts';
+import { readWanted, wantedPlan } from '../core/wanted.ts';
 import { changeRun, findPlan, isEnded, value } from './rows.ts';
 
 export type ResizeOutput =
   | { readonly kind: 'unknown' | 'ended' | 'unplanned' }
   | { readonly kind: 'refused'; readonly why: string }
-  | { readonly kind: 'unchanged'; readonly workers: WorkerRange }
-  | { readonly kind: 'changed'; readonly workers: WorkerRange; readonly before: WorkerRange };
+  | { readonly kind: 'unchanged' | 'changed'; readonly workers: number; readonly before: number };
 
 type World = Pick<Cloud, 'table' | 'objects' | 'clock' | 'ids' | 'log' | 'workflow'>;
 
-/** `wanted` is N or MIN:MAX. */
-export async function resizeRun(cloud: World, runId: string, wanted: string, by: string): Promise<ResizeOutput> {
+export async function resizeRun(cloud: World, runId: string, asked: string, by: string): Promise<ResizeOutput> {
   const run = await value<RunRow>(cloud, runId, keys.run);
   if (run === undefined) return { kind: 'unknown' };
   if (isEnded(run)) return { kind: 'ended' };
   const plan = await findPlan(cloud, runId);
   if (plan === undefined) return { kind: 'unplanned' };
-  const workers = readWanted(wanted, plan);
-  if (workers === undefined) {
-    return { kind: 'refused', why: `"${wanted}" is no number of workers; accepted: N or MIN:MAX` };
-  }
-  const why = refusalOf(workers, plan);
-  if (why !== undefined) return { kind: 'refused', why };
+  const wanted = readWanted(asked, plan);
+  if (wanted.kind === 'refused') return wanted;
 
-  let before: WorkerRange = workers;
+  const { workers } = wanted;
+  let before = workers;
   const stored = await changeRun(cloud, runId, (row) => {
-    const { min, max } = wantedPlan(plan, row).cluster.worker;
-    before = { min, max };
-    return sameRange(before, workers) ? undefined : { workers: { ...workers, by, atMs: cloud.clock.now() } };
+    before = wantedPlan(plan, row).cluster.worker.max;
+    return before === workers ? undefined : { workers: { count: workers, by, atMs: cloud.clock.now() } };
   });
   // It may have ended at the same moment.
   if (stored === undefined || isEnded(stored)) return { kind: 'ended' };
-  if (sameRange(before, workers)) return { kind: 'unchanged', workers };
-  const told = `${by} asked for ${rangeText(workers)} workers, it was ${rangeText(before)}`;
+  if (before === workers) return { kind: 'unchanged', workers, before };
+  const told = `${by} asked for ${workers} workers, it was ${before}`;
   await record(cloud, runId, 'run.scaled', { by, why: told, workers, before });
   await raise(cloud, runId, told);
   return { kind: 'changed', workers, before };
-}
-
-export function rangeText({ min, max }: WorkerRange): string {
-  return min === max ? String(max) : `${min} to ${max}`;
 }

@@ -5,7 +5,8 @@
  * Invariants
  *  RS1 Only a run that has been released is reopened: a release under way would stop the tasks of the new attempt.
  *  RS2 Only a run that ended without a model is reopened; one that succeeded has nothing to go on with.
- *  RS3 The phase changes last: a crash in between leaves a run that can be reopened again.
+ *  RS3 The phase changes last: a crash in between leaves a run that can be reopened again. Until its execution has begun a
+ *      reopened run is answered the same again.
  */
 import { record } from '../cloud/journal.ts';
 import type { Cloud } from '../cloud/ports.ts';
@@ -30,6 +31,7 @@ export async function reopenRun(
 ): Promise<Reopened> {
   const run = await value<RunRow>(cloud, runId, keys.run);
   if (run === undefined) throw conflict(`there is no run "${runId}"`);
+  if (isReopened(run)) return reopened(run);
   if (!isEnded(run)) throw conflict(`run "${runId}" has not ended: it is ${run.phase}`);
   if (run.phase === 'succeeded') throw conflict(`run "${runId}" has succeeded: there is nothing left to train`);
   if (run.releasedAtMs === undefined) {
@@ -50,12 +52,16 @@ export async function reopenRun(
     return { ...kept, phase: 'submitted', attempt, recoveries: 0, launches: 0 };
   });
   await record(cloud, runId, 'run.resumed', { by: 'resume', attempt });
-  return {
-    runId,
-    attempt,
-    execution: executionName(runId, attempt),
-    input: { configUri: objectKeys.config(runId), runId },
-  };
+  return reopened({ runId, attempt });
+}
+
+function isReopened({ phase, attempt, executionArn }: RunRow): boolean {
+  return phase === 'submitted' && attempt > 0 && executionArn === undefined;
+}
+
+function reopened({ runId, attempt }: Pick<RunRow, 'runId' | 'attempt'>): Reopened {
+  const input = { configUri: objectKeys.config(runId), runId };
+  return { runId, attempt, execution: executionName(runId, attempt), input };
 }
 
 function conflict(message: string): CuttlefishError {

@@ -90,6 +90,7 @@ function buildFunctions() {
     'onTaskEvent',
     'onExecutionEvent',
     'sweep',
+    'control',
   ];
   const namespace = 'function';
   return build({

@@ -3,7 +3,7 @@
  * that drives the run acts on it.
  */
 import { keys, type ProgressRow } from '../../core/run.ts';
-import { rangeText, resizeRun } from '../../functions/resize.ts';
+import { resizeRun } from '../../functions/resize.ts';
 import { driverOf, look } from '../look.ts';
 import { type ExitCode, exitCodes, type Output, usageError } from '../output.ts';
 import { commandFor } from '../paths.ts';
@@ -28,18 +28,17 @@ export async function scale(given: string, workers: string, options: CommonOptio
     driverOf(world, runId),
     world.table.get<ProgressRow>(runId, keys.progress),
   ]);
-  const changed = outcome.kind === 'changed';
-  const before = changed ? outcome.before : outcome.workers;
+  const { kind, workers: count, before } = outcome;
   output.document({
     runId,
-    status: outcome.kind,
-    workers: outcome.workers,
+    status: kind,
+    workers: count,
     before,
     training: progress?.value.worldSize ?? 0,
     driver: driver ?? null,
   });
-  const now = `Run ${runId} aims at ${outcome.workers.max} worker(s)`;
-  output.print(changed ? `${now} now; it was ${rangeText(before)}.` : `${now} already.`);
+  const now = `Run ${runId} aims at ${count} worker(s)`;
+  output.print(kind === 'changed' ? `${now} now; it was ${before}.` : `${now} already.`);
   if (driver === undefined)
     output.note(`no process drives it: it takes effect with "${commandFor('resume', runId, world.stateDir)}"`);
   return exitCodes.done;

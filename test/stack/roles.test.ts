@@ -62,7 +62,7 @@ function ports(has: Has): string[] {
 }
 
 describe('the role of a function', () => {
-  it.each([...states, ...events])('%s grants what the function calls', async (name) => {
+  it.each([...states, ...events, 'control'])('%s grants what the function calls', async (name) => {
     expect(policiesOf(`${pascal(name)}Role`)).toEqual(await needs(name));
   });
 });

@@ -6,7 +6,6 @@
 import { describe, expect, test } from 'vitest';
 import { uniform } from '../../core/random.ts';
 import { clusterPartition, type LaunchRow, objectKeys, prefixes, type RunResult } from '../../core/run.ts';
-import { cancelRun } from '../../functions/cancel.ts';
 import { values } from '../../functions/rows.ts';
 import { type Crashes, createCrashes } from '../support/crashes.ts';
 import { config, createHarness, type Harness, objectCreated, type Script } from '../support/workflow-harness.ts';
@@ -51,9 +50,9 @@ const lives: Readonly<Record<string, Life>> = {
       await task.running();
       await task.lead({ epochs: 1 });
     },
-    during: async ({ cloud }, runId) => {
+    during: async ({ cloud, notify }, runId) => {
       await cloud.clock.sleep(5_000);
-      await cancelRun(cloud, runId, 'a person');
+      await notify('control', { action: 'cancel', runId });
     },
     ends: 'cancelled',
     tasks: 1,

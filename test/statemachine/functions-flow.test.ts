@@ -240,7 +240,6 @@ test('a cancelled run stops its tasks, keeps what it has, and can be resumed', a
 
   const reopened = await reopenRun(h.cloud, 'stop');
   expect(reopened.execution).toBe(executionName('stop', 1));
-  await expect(reopenRun(h.cloud, 'stop')).rejects.toThrow('has not ended');
   const again = await h.run(reopened.execution, reopened.input);
   expect(again.status).toBe('SUCCEEDED');
   expect(await h.runRow('stop')).toMatchObject({ phase: 'succeeded', attempt: 1 });
@@ -403,6 +402,40 @@ test('a sweep stops what is left of runs that are over, and leaves alone what is
   expect(h.world.controls.floors.get('ec2')?.floor).toBe(1);
   expect((await h.events('over')).map((event) => event.event)).toContain('task.orphaned');
   expect(await functions.sweep({}, h.cloud)).toMatchObject({ orphans: [] });
+});
+
+test('a run is looked at, scaled, cancelled and resumed through the control function', async () => {
+  const h = harnessWith(async (task) => {
+    await task.running();
+    if (task.index === 0) await task.lead({ epochs: 1 });
+    if (task.index === 3) await task.lead();
+  });
+  const ask = (request: object) => functions.control({ runId: 'asked', ...request }, h.cloud);
+  expect(await ask({ action: 'status' })).toEqual({ kind: 'unknown' });
+  const ended = h.run('asked', { config: config('cluster: { workers: { min: 1, max: 3 } }\n'), runId: 'asked' });
+  await poll(async () => (await h.runRow('asked'))?.phase).toBe('training');
+  expect(await ask({ action: 'scale', workers: 2 })).toEqual({ kind: 'changed', workers: 2, before: 3 });
+  expect(await ask({ action: 'scale', workers: '1:2' })).toMatchObject({ kind: 'refused', why: /a range/ });
+  expect(await ask({ action: 'resume' })).toMatchObject({ kind: 'refused', why: /has not ended/ });
+  expect(await ask({ action: 'cancel', by: 'a person' })).toEqual({ kind: 'requested' });
+  expect((await ended).error).toBe('Cancelled');
+  expect(await ask({ action: 'cancel' })).toEqual({ kind: 'ended' });
+  expect(await ask({ action: 'status' })).toMatchObject({ kind: 'status', run: { phase: 'cancelled' } });
+  expect(await ask({ action: 'resume' })).toMatchObject({ kind: 'resumed' });
+  expect((await h.workflow.wait(executionName('asked', 1))).status).toBe('SUCCEEDED');
+  for (const wrong of [{ action: 'explode' }, { action: 'scale' }, { action: 'cancel', image: 'mine' }]) {
+    expect(await ask(wrong)).toMatchObject({ kind: 'refused', why: /accepted: / });
+  }
+});
+
+test('a resume that died before its execution began is answered the same again', async () => {
+  const h = harnessWith((task) => task.running());
+  const ended = h.run('twice', { config: config('cluster: { workers: 1 }\n'), runId: 'twice' });
+  await poll(() => h.alive('twice')).toHaveLength(1);
+  await cancelRun(h.cloud, 'twice', 'a person');
+  await ended;
+  const first = await reopenRun(h.cloud, 'twice');
+  expect(await reopenRun(h.cloud, 'twice')).toEqual(first);
 });
 
 test('a launch that died between intent and call is finished with the same token', async () => {

@@ -6,7 +6,7 @@ import { decide, type Observation } from '../../core/decide.ts';
 import { incidentsOf } from '../../core/incidents.ts';
 import { missingTasks, surplusWorkers } from '../../core/launching.ts';
 import type { LaunchRow, RunRow, TaskRow } from '../../core/run.ts';
-import { readWanted, refusalOf, wantedPlan } from '../../core/wanted.ts';
+import { readWanted, wantedPlan } from '../../core/wanted.ts';
 import { type PlanChanges, testPlan } from '../support/plans.ts';
 
 const startMs = 1_000_000_000;
@@ -51,9 +51,9 @@ const launched: LaunchRow = {
   failures: [],
 };
 const four: PlanChanges = { workers: { min: 1, max: 4 } };
-const asked = (min: number, max: number, atMs = 50_000): RunRow => ({
+const asked = (count: number, atMs = 50_000): RunRow => ({
   ...run,
-  workers: { min, max, by: 'somebody', atMs: startMs + atMs },
+  workers: { count, by: 'somebody', atMs: startMs + atMs },
 });
 
 function seen(change: Partial<Observation>, changes: PlanChanges = four): Observation {
@@ -79,40 +79,28 @@ describe('what may be asked for', () => {
   const plan = testPlan({ workers: { min: 2, max: 4 } });
 
   test.each([
-    ['3', { min: 2, max: 3 }],
-    ['4', { min: 2, max: 4 }],
-    ['3:4', { min: 3, max: 4 }],
-    ['1', { min: 1, max: 1 }],
-    ['x', undefined],
-    ['-1', undefined],
-    ['1:2:3', undefined],
-  ])('%j is read as %j', (text, range) => expect(readWanted(text, plan)).toEqual(range));
+    ['2', 2],
+    ['3', 3],
+    ['4', 4],
+  ])('%j', (text, workers) => expect(readWanted(text, plan)).toEqual({ kind: 'possible', workers }));
 
   test.each([
-    [{ min: 2, max: 2 }, undefined],
-    [{ min: 2, max: 4 }, undefined],
-    [{ min: 1, max: 1 }, /1 worker\(s\) is not possible: it does not train with fewer .* accepted: 2 to 4/],
-    [{ min: 2, max: 5 }, /5 worker\(s\) is not possible: .* planned for at most 4; accepted: 2 to 4/],
-    [{ min: 3, max: 2 }, /not a range/],
-  ])('%j', (range, why) => {
-    const refused = refusalOf(range, plan);
-    if (why === undefined) expect(refused).toBeUndefined();
-    else expect(refused).toMatch(why);
-  });
-
-  test('whatever is allowed stays within the plan (RZ1)', () => {
-    fc.assert(
-      fc.property(fc.nat(9), fc.nat(9), (min, max) => {
-        const allowed = refusalOf({ min, max }, plan) === undefined;
-        expect(allowed).toBe(min >= 2 && min <= max && max <= 4);
-      }),
-    );
+    ['1', /1 worker\(s\) is not possible: it does not train with fewer .* accepted: 2 to 4/],
+    ['5', /5 worker\(s\) is not possible: .* planned for at most 4.* accepted: 2 to 4/],
+    ['3:4', /a range, and the minimum of a run is fixed by its plan \(cluster.workers.min, 2\); accepted: 2 to 4/],
+    ['x', /"x" is no number of workers; accepted: 2 to 4/],
+    ['-1', /no number/],
+    ['2.5', /no number/],
+    ['1:2:3', /no number/],
+  ])('%j is refused', (text, why) => {
+    const wanted = readWanted(text, plan);
+    expect(wanted).toEqual({ kind: 'refused', why: expect.stringMatching(why) });
   });
 });
 
 describe('fewer workers are wanted', () => {
   test('the highest slots leave, nothing is counted, nothing is launched', () => {
-    const decision = decide(seen({ run: asked(1, 2) }));
+    const decision = decide(seen({ run: asked(2) }));
     expect(decision).toMatchObject({ action: 'continue', recoveries: 0 });
     expect(decision.stop).toEqual(['t3', 't2'].map((taskId) => ({ taskId, reason: stopReasons.surplus })));
   });
@@ -120,7 +108,7 @@ describe('fewer workers are wanted', () => {
   test('who has not come up yet goes first', () => {
     const { slot: _, ...early } = up(9, { state: 'starting' });
     const tasks = [up(0), early, up(1), up(2)];
-    expect(surplusWorkers(wantedPlan(testPlan(four), asked(1, 2)), tasks).map(({ taskId }) => taskId)).toEqual([
+    expect(surplusWorkers(wantedPlan(testPlan(four), asked(2)), tasks).map(({ taskId }) => taskId)).toEqual([
       't9',
       't2',
     ]);
@@ -129,7 +117,7 @@ describe('fewer workers are wanted', () => {
   test('who is asked to go is asked once, and is neither a loss nor missing', () => {
     const leaving = up(3, { state: 'stopping', stop: { code: 'UserInitiated', reason: stopReasons.surplus } });
     const gone = lost(2, 55_000, { code: 'UserInitiated', reason: stopReasons.surplus, exitCode: 0 });
-    expect(decide(seen({ run: asked(1, 2), tasks: [up(0), up(1), gone, leaving] }))).toMatchObject({
+    expect(decide(seen({ run: asked(2), tasks: [up(0), up(1), gone, leaving] }))).toMatchObject({
       action: 'continue',
       recoveries: 0,
       stop: [],
@@ -137,7 +125,7 @@ describe('fewer workers are wanted', () => {
   });
 
   test('a loss is not replaced while enough are left', () => {
-    expect(decide(seen({ run: asked(1, 2), tasks: [up(0), up(1), lost(2, 55_000), up(3)] }))).toMatchObject({
+    expect(decide(seen({ run: asked(2), tasks: [up(0), up(1), lost(2, 55_000), up(3)] }))).toMatchObject({
       action: 'continue',
       recoveries: 1,
       stop: [{ taskId: 't3', reason: stopReasons.surplus }],
@@ -158,28 +146,14 @@ describe('fewer workers are wanted', () => {
       usefulMs: 0,
       modelKeys: [],
     } as const;
-    expect(decide(seen({ run: asked(1, 1), outcome }))).toMatchObject({ action: 'finish', stop: [] });
+    expect(decide(seen({ run: asked(1), outcome }))).toMatchObject({ action: 'finish', stop: [] });
   });
 });
 
 describe('more workers are wanted', () => {
   test('the missing ones are launched, with who asked', () => {
-    const decision = decide(seen({ run: asked(1, 4), tasks: [up(0), up(1)] }));
+    const decision = decide(seen({ run: asked(4), tasks: [up(0), up(1)] }));
     expect(decision).toMatchObject({ action: 'launch', why: 'start 2 workers: somebody asked for 4 workers' });
-  });
-
-  test('a higher minimum is waited for from the moment it was asked for', () => {
-    const cluster = { holdDeadlineMs: 30_000 };
-    const plan: PlanChanges = { ...four, cluster };
-    const short = [launched, { ...launched, n: 1, round: 1, failures: ['no capacity'] }];
-    const changes = { run: asked(4, 4), tasks: [up(0), up(1)], launches: short };
-    const withHold = (nowMs: number) =>
-      decide({ ...seen({ ...changes, nowMs }), plan: wantedPlan({ ...testPlan(plan), ...{} }, changes.run) });
-    expect(withHold(startMs + 79_000)).toMatchObject({ wakeAtMs: startMs + 80_000 });
-    expect(withHold(startMs + 80_000)).toMatchObject({
-      action: 'fail',
-      cause: { kind: 'CapacityUnavailable', wanted: 4, granted: 2 },
-    });
   });
 
   test('the pause before the next launch ends at the deadline', () => {
@@ -196,11 +170,11 @@ describe('more workers are wanted', () => {
   test('on EC2 the claim follows, up and down', () => {
     const base = testPlan({ ...four, cluster: { ladder: ['ec2'], launch: 'ec2' } });
     const claim = { runId: 'test-1', kind: 'ec2' as const, instances: 4 };
-    const down = asked(1, 2);
+    const down = asked(2);
     expect(decide({ ...seen({ run: down, claim }), plan: wantedPlan(base, down) }).action).toBe('scale');
     const settled = { ...seen({ run: down, claim: { ...claim, instances: 2 } }), plan: wantedPlan(base, down) };
     expect(decide(settled).action).toBe('continue');
-    const more = asked(1, 4);
+    const more = asked(4);
     const grow = { ...seen({ run: more, claim: { ...claim, instances: 2 }, tasks: [up(0), up(1)] }) };
     expect(decide({ ...grow, plan: wantedPlan(base, more) }).action).toBe('scale');
   });
@@ -235,10 +209,10 @@ describe('policies', () => {
     const plan = policy('shrink');
     const tasks = [up(0), lost(1, 20_000), lost(2, 20_000), lost(3, 20_000)];
     expect(decide(seen({ tasks }, plan)).action).toBe('continue');
-    expect(decide(seen({ tasks, run: asked(1, 3) }, plan))).toMatchObject({ action: 'launch', why: /start 2 workers/ });
+    expect(decide(seen({ tasks, run: asked(3) }, plan))).toMatchObject({ action: 'launch', why: /start 2 workers/ });
     // Losses from then on shrink it again.
     const later = [...tasks, lost(4, 55_000, crash, { launchedAtMs: startMs + 51_000 }), up(5)];
-    expect(decide(seen({ tasks: later, run: asked(1, 3) }, plan)).action).toBe('continue');
+    expect(decide(seen({ tasks: later, run: asked(3) }, plan)).action).toBe('continue');
   });
 
   test('fail ends the run with the loss, but an interruption is nobody’s fault', () => {
