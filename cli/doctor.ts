@@ -11,6 +11,7 @@ import { availableParallelism, freemem, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { makeFolder, refusalOf } from '../cloud/embedded/files.ts';
 import { layout } from '../cloud/embedded/state-folder.ts';
+import { findBlas, howToInstall } from '../container/engine/plan/blas.ts';
 import { formatBytes } from './format.ts';
 
 export interface Check {
@@ -39,6 +40,7 @@ export async function examine(machine: Machine): Promise<readonly Check[]> {
     checkBundles(machine.root),
     checkWebAssembly(machine.root),
     checkNativeEngine(machine.root),
+    checkBlas(),
     checkStateFolder(machine.stateDir),
     checkDisk(machine.stateDir),
     checkMemory(),
@@ -119,6 +121,18 @@ export function checkNativeEngine(root: string): Check {
         'with "engine: tensorflow" the native library is faster: "npm install --no-save @tensorflow/tfjs-node" (downloads and may compile)',
     };
   }
+}
+
+export function checkBlas(): Check {
+  const name = 'native';
+  const blas = findBlas();
+  if (blas.kind === 'found') return { name, status: 'ok', found: `${blas.name}; used with "engine: native"` };
+  return {
+    name,
+    status: 'info',
+    found: `${blas.why}; nothing needs it`,
+    advice: `the fastest engine, "engine: native", needs ${howToInstall}`,
+  };
 }
 
 export function checkStateFolder(stateDir: string): Check {

@@ -286,10 +286,10 @@ export interface HistoryPlan {
 
 export interface EnginePlan {
   /**
-   * What the config asks for: the plan compiler with fused or separate products, TensorFlow.js, or the best of them.
+   * What the config asks for: the plan compiler with fused, separate or the system's products, TensorFlow.js, or `auto`.
    * What really ran is recorded in the first checkpoint and in the result.
    */
-  readonly wanted: 'auto' | 'exact' | 'portable' | 'tensorflow';
+  readonly wanted: 'auto' | 'exact' | 'portable' | 'native' | 'tensorflow';
 }
 
 export interface RunPlan {

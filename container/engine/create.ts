@@ -1,7 +1,8 @@
 /**
  * Makes the engine of a plan. `auto` takes the plan compiler with fused products where the processor has them, with
- * separate ones where not, and TensorFlow.js for what the compiler does not know. What was taken is the engine's name;
- * all tasks of a run must take the same (container/chief.ts, core/gang/leader.ts).
+ * separate ones where not, and TensorFlow.js for what the compiler does not know. It never takes the system's BLAS: a task
+ * that is replaced on another processor could not go on with the run. What was taken is the engine's name; all tasks of a
+ * run must take the same (container/chief.ts, core/gang/leader.ts).
  */
 import { CuttlefishError } from '../../core/failure.ts';
 import { inferNetwork, outputActivation, outputActivations } from '../../core/network.ts';
@@ -9,7 +10,7 @@ import type { EnginePlan, LayerPlan, RunPlan } from '../../core/plan.ts';
 import { parseTopology } from '../../core/topology.ts';
 import type { Backend } from './backend.ts';
 import { PlanEngine } from './plan/engine.ts';
-import { type Provider, probe } from './plan/kernels.ts';
+import { fullName, type Provider, probe } from './plan/kernels.ts';
 import type { Engine } from './port.ts';
 
 export interface EngineOptions {
@@ -70,6 +71,8 @@ function chooseProvider(wanted: EnginePlan['wanted'], { begun, warn }: EngineOpt
   if (wanted === 'tensorflow') return undefined;
   if (wanted === 'auto') {
     if (begun?.startsWith('tensorflow/')) return undefined;
+    if (begun?.startsWith('native/') && probe('native').kind === 'works' && fullName('native') === begun)
+      return 'native';
     const order = begun === 'portable' ? (['portable', 'exact'] as const) : (['exact', 'portable'] as const);
     for (const provider of order) {
       const found = probe(provider);

@@ -165,8 +165,8 @@ export const blocks = {
   limits: limits.prefault({}),
   chaos: chaos.default([]),
   engine: oneOf(
-    ['auto', 'exact', 'portable', 'tensorflow'],
-    'What computes. `exact`: own kernels with fused multiply-add, the same bits on every processor that has it; `portable`: without, the same bits everywhere, slower; `tensorflow`: TensorFlow.js; `auto` takes the first of these that knows every layer and runs on the machine.',
+    ['auto', 'exact', 'portable', 'native', 'tensorflow'],
+    "What computes. `exact`: own kernels with fused multiply-add, the same bits on every processor that has it; `portable`: without, the same bits everywhere, slower; `native`: with the products of the system's OpenBLAS, fastest, the same bits only where its version and the kind of processor are the same; `tensorflow`: TensorFlow.js; `auto` takes `exact` where the processor can, else `portable`, else `tensorflow`.",
   ).default('auto'),
 };
 

@@ -41,5 +41,6 @@ describe('package-lock.json', () => {
   test('agrees with package.json', () => {
     expect(packages['']?.dependencies).toEqual(manifest.dependencies);
     expect(packages['']?.devDependencies).toEqual(manifest.devDependencies);
+    expect(packages['']?.optionalDependencies).toEqual(manifest.optionalDependencies);
   });
 });

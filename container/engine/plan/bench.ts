@@ -23,6 +23,8 @@ const slack = 16;
 
 export class Bench {
   readonly kernels: Kernels;
+  /** Whether a row of a product has the same bits whichever rows are computed with it: our own have, BLAS's may not. */
+  readonly rowsAreAlone: boolean;
   readonly #memory: Memory;
   readonly #samples: Block[] = [];
   #fixedEnd = alignment;
@@ -31,6 +33,7 @@ export class Bench {
   constructor(provider: Provider) {
     this.#memory = newMemory(pageBytes);
     this.kernels = instantiate(provider, this.#memory);
+    this.rowsAreAlone = provider !== 'native';
   }
 
   /** How many samples there is room for. */

@@ -1,6 +1,7 @@
 /**
  * The convolution layer: bias and activation around one of two ways to convolve, chosen by the shapes alone so that it is
- * the same everywhere. Strides of one over rows of four places or more go directly, the rest by columns.
+ * the same everywhere. Strides of one over rows of four places or more go directly, the rest by columns; everything by
+ * columns where products are not our own, whose tile is what makes the direct way fast.
  */
 import type { LayerPlan } from '../../../core/plan.ts';
 import { byColumns } from './columns.ts';
@@ -51,7 +52,8 @@ export function convolutionLayer(plan: Extract<LayerPlan, { kind: 'conv2d' }>, s
     output: { height: outHeight, width: outWidth, filters },
     depth: plan.kernelSize[0] * plan.kernelSize[1] * channels,
   };
-  const isDirect = plan.strides.every((stride) => stride === 1) && width >= 4 && outWidth >= 4;
+  const isDirect =
+    site.bench.rowsAreAlone && plan.strides.every((stride) => stride === 1) && width >= 4 && outWidth >= 4;
   const way = (isDirect ? directly : byColumns)(convolution);
   const bias = plan.useBias ? site.weight('bias') : 0;
   const places = outHeight * outWidth;

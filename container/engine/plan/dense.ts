@@ -1,7 +1,7 @@
 /** The dense layer: a product over the last axis, a bias, an activation. */
 import type { LayerPlan } from '../../../core/plan.ts';
 import { curve } from './pointwise.ts';
-import { channelsOf, mostShards, placesOf, type Shard, type Site, type Step, type Sums } from './step.ts';
+import { channelsOf, mostShards, placesOf, runs, type Shard, type Site, type Step, type Sums } from './step.ts';
 
 export function denseLayer(plan: Extract<LayerPlan, { kind: 'dense' }>, site: Site): Step {
   const { input, bench, shape } = site;
@@ -25,6 +25,7 @@ export function denseLayer(plan: Extract<LayerPlan, { kind: 'dense' }>, site: Si
       product(from, to, (shard.to - shard.from) * places, x, 1, from, dz, to, 1, out, to, 0, scratch);
     },
     writeSum: (shards, out) => {
+      if (!bench.rowsAreAlone) return false;
       const cuts = bench.ints(ends.offset, shards.length);
       const [{ from: first }] = shards as [Shard];
       for (const [i, shard] of shards.entries()) cuts[i] = (shard.to - first) * places;
@@ -42,17 +43,22 @@ export function denseLayer(plan: Extract<LayerPlan, { kind: 'dense' }>, site: Si
   };
   return {
     output,
-    forward: ({ samples }) => {
-      const rows = samples * places;
-      product(rows, to, from, input.block.offset, from, 1, kernel, to, 1, z.block.offset, to, 0, scratch);
-      if (plan.useBias) kernels.biasRows(z.block.offset, bias, rows, to);
-      forward(samples);
+    forward: (pass) => {
+      for (const run of runs(pass, bench)) {
+        const [x, y] = [input.block.offset + run.from * places * from * 4, z.block.offset + run.from * places * to * 4];
+        product((run.to - run.from) * places, to, from, x, from, 1, kernel, to, 1, y, to, 0, scratch);
+      }
+      if (plan.useBias) kernels.biasRows(z.block.offset, bias, pass.samples * places, to);
+      forward(pass.samples);
     },
-    backward: ({ samples }) => {
-      backward(samples);
+    backward: (pass) => {
+      backward(pass.samples);
       if (!site.needsInput) return;
-      const rows = samples * places;
-      product(rows, from, to, z.gradient.offset, to, 1, kernel, 1, to, input.gradient.offset, from, 0, scratch);
+      for (const run of runs(pass, bench)) {
+        const dz = z.gradient.offset + run.from * places * to * 4;
+        const dx = input.gradient.offset + run.from * places * from * 4;
+        product((run.to - run.from) * places, from, to, dz, to, 1, kernel, 1, to, dx, from, 0, scratch);
+      }
     },
     gradients: [kernelGradient, ...(plan.useBias ? [biasGradient] : [])],
   };

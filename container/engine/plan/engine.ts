@@ -7,7 +7,8 @@
  *  E5  Passes that are not training are cut into pieces by a rule that only depends on the network.
  *  E6  A loss is NaN when a parameter is not finite.
  *  E7  What a shard contributes does not depend on which shards are computed with it: a row of a product does not depend
- *      on the others (kernels/product.ts), and everything summed over samples is summed shard by shard.
+ *      on the others (kernels/product.ts) or is computed with its own shard alone (`runs` in step.ts), and everything
+ *      summed over samples is summed shard by shard.
  */
 import { exportLayersModel } from '../export.ts';
 import { initialise } from '../initial.ts';
@@ -15,7 +16,7 @@ import type { Batch, Engine, Evaluation, ExportedModel, KeyedBatch, Layout, Shar
 import { type EngineSpec, layoutOf, shapeOf } from '../spec.ts';
 import { Bench, type Block } from './bench.ts';
 import { backward, compile, forward, type Program } from './compile.ts';
-import type { Provider } from './kernels.ts';
+import { fullName, type Provider } from './kernels.ts';
 import { lossKinds } from './loss-kinds.ts';
 import { mostShards, type Pass, type Shard, type Sums } from './step.ts';
 import { updater } from './update.ts';
@@ -48,7 +49,7 @@ export class PlanEngine implements Engine {
     const shape = shapeOf(spec);
     const layout = layoutOf(spec, shape);
     const bench = new Bench(provider);
-    this.name = provider;
+    this.name = fullName(provider);
     this.layout = layout;
     this.#spec = spec;
     this.#bench = bench;

@@ -1,19 +1,23 @@
 /**
- * Loads the compiled kernels and proves what they are. Owns the choice between the two builds, and the flag that turns
- * fused instructions on in a V8 which still has them behind one.
+ * Loads the compiled kernels and proves what they are. Owns the builds, what a provider takes from which, and the flag that
+ * turns fused instructions on in a V8 which still has them behind one.
  *
  * Invariants
  *  K1  `exact` is given out only where the self-test shows that multiply-add rounds once: on a processor without such
  *      an instruction V8 computes the same module with two roundings, and the bits would differ from everybody else's.
  *  K2  A module is compiled once in a process; each engine has an instance and a memory of its own.
+ *  K3  `native` differs from `portable` in its products alone.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
+import { findBlas, howToInstall } from './blas.ts';
 import type { Kernels } from './exports.ts';
 
-export type Provider = 'exact' | 'portable';
+export type Provider = 'exact' | 'portable' | 'native';
+/** Those whose products are our own, so that their bits are known. */
+export type Build = Exclude<Provider, 'native'>;
 
 /** The parts of the WebAssembly API that are used; the compiler's library has them only for browsers. */
 export interface Memory {
@@ -34,20 +38,34 @@ export function newMemory(bytes: number): Memory {
   return new WebAssembly.Memory({ initial: Math.ceil(bytes / pageBytes) });
 }
 
-const compiled = new Map<Provider, object>();
+const compiled = new Map<Build, object>();
 
-/** An instance that works on this memory. */
+/** Kernels that work on this memory. */
 export function instantiate(provider: Provider, memory: Memory): Kernels {
-  let module = compiled.get(provider);
+  if (provider !== 'native') return instance(provider, memory);
+  const blas = findBlas();
+  if (blas.kind === 'missing') throw new Error(blas.why);
+  return { ...instance('portable', memory), product: blas.product(memory) };
+}
+
+/** What is recorded of a run: everything that its bits depend on. */
+export function fullName(provider: Provider): string {
+  if (provider !== 'native') return provider;
+  const blas = findBlas();
+  return blas.kind === 'found' ? blas.name : provider;
+}
+
+function instance(build: Build, memory: Memory): Kernels {
+  let module = compiled.get(build);
   if (module === undefined) {
-    module = compile(provider);
-    compiled.set(provider, module);
+    module = compile(build);
+    compiled.set(build, module);
   }
   return new WebAssembly.Instance(module, { env: { memory } }).exports as Kernels;
 }
 
-function compile(provider: Provider): object {
-  const bytes = readFileSync(kernelFile(`${provider}.wasm`));
+function compile(build: Build): object {
+  const bytes = readFileSync(kernelFile(`${build}.wasm`));
   // V8 before 11.4 (Node 20) has relaxed SIMD behind a flag, which counts for what is compiled after it is set.
   if (!WebAssembly.validate(bytes)) setFlagsFromString('--experimental-wasm-relaxed-simd');
   return new WebAssembly.Module(bytes);
@@ -64,10 +82,16 @@ function kernelFile(name: string): string {
 
 export type Probe = { readonly kind: 'works' } | { readonly kind: 'unavailable'; readonly why: string };
 
-/** Whether this provider computes here what it computes everywhere. */
+/** Whether this provider computes here what it should. */
 export function probe(provider: Provider): Probe {
   try {
     const memory = newMemory(pageBytes);
+    if (provider === 'native') {
+      const blas = findBlas();
+      if (blas.kind === 'missing') return { kind: 'unavailable', why: `${blas.why}; it needs ${howToInstall}` };
+      multipliesRight(instantiate(provider, memory), memory);
+      return { kind: 'works' };
+    }
     const kernels = instantiate(provider, memory);
     const fused = multipliesFused(kernels, memory);
     if (provider === 'exact' && !fused) {
@@ -100,4 +124,29 @@ function multipliesFused(kernels: Kernels, memory: Memory): boolean {
   const [answer] = found;
   if (answer !== 2 ** -24 && answer !== 0) throw new Error(`the kernels compute ${answer} where 0 or 2^-24 is right`);
   return answer !== 0;
+}
+
+/** Small whole numbers, whose products are exact in any order: each side as it is and turned, to nothing and on top. */
+function multipliesRight({ product }: Kernels, { buffer }: Memory): void {
+  const [m, n, k] = [7, 19, 11];
+  const [a, b, c] = [0, 1024, 4096];
+  const left = new Float32Array(buffer, a, m * k).map((_, i) => (i % 5) - 2);
+  const right = new Float32Array(buffer, b, k * n).map((_, i) => (i % 7) - 3);
+  new Float32Array(buffer, a).set(left);
+  new Float32Array(buffer, b).set(right);
+  const answer = new Float32Array(buffer, c, m * n);
+  for (const [aRow, aColumn] of [[k, 1] as const, [1, m] as const]) {
+    for (const [bRow, bColumn] of [[n, 1] as const, [1, k] as const]) {
+      for (const times of [1, 2]) {
+        product(m, n, k, a, aRow, aColumn, b, bRow, bColumn, c, n, times - 1, 0);
+        for (const [at, value] of answer.entries()) {
+          const [i, j] = [Math.floor(at / n), at % n];
+          let wanted = 0;
+          for (let p = 0; p < k; p += 1) wanted += left[i * aRow + p * aColumn]! * right[p * bRow + j * bColumn]!;
+          if (value !== times * wanted)
+            throw new Error(`the library computes ${value} where ${times * wanted} is right`);
+        }
+      }
+    }
+  }
 }

@@ -1,4 +1,5 @@
 /** What a compiled layer is: a few calls of kernels on offsets, forward and backward. */
+import type { Range } from '../../../core/shards.ts';
 import type { ShardKey } from '../port.ts';
 import type { Bench, Block } from './bench.ts';
 
@@ -76,6 +77,12 @@ export interface Site {
   readonly next: (form: Form, shape?: readonly number[]) => Value;
   /** Two numbers from which all of a shard's random numbers follow. */
   readonly random: (shard: Shard) => readonly [number, number];
+}
+
+/** The samples of a pass in runs whose products may be computed at once: all, or shard by shard. */
+export function runs({ samples, shards }: Pass, { rowsAreAlone }: Bench): readonly Range[] {
+  if (rowsAreAlone || shards.length === 0) return [{ from: 0, to: samples }];
+  return shards.filter(({ from, to }) => from < to);
 }
 
 export function channelsOf(shape: readonly number[]): number {

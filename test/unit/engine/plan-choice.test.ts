@@ -29,6 +29,7 @@ const warn = (message: string): void => {
   throw new Error(message);
 };
 const fuses = providers.includes('exact');
+const hasBlas = providers.includes('native');
 
 test('a plan gets the engine it wants, or for auto the first that works here', async () => {
   expect((await createEngine(plan('portable'), { warn })).name).toBe('portable');
@@ -43,6 +44,14 @@ test('a run that was begun with one engine keeps to it', async () => {
   expect((await createEngine(plan('auto'), { warn, begun: 'tensorflow/wasm' })).name).toMatch(/^tensorflow\//);
   if (fuses) expect((await createEngine(plan('auto'), { warn, begun: 'exact' })).name).toBe('exact');
   expect((await createEngine(plan('portable'), { warn, begun: 'exact' })).name).toBe('portable');
+});
+
+test.runIf(hasBlas)('native is named by what its bits depend on, and only taken by who asks for it', async () => {
+  const { name } = await createEngine(plan('native'), { warn });
+  expect(name).toMatch(/^native\/OpenBLAS-\d+\.\d+\.\d+.*-\w+$/);
+  expect((await createEngine(plan('auto'), { warn })).name).not.toMatch(/native/);
+  expect((await createEngine(plan('auto'), { warn, begun: name })).name).toBe(name);
+  expect((await createEngine(plan('auto'), { warn, begun: 'native/OpenBLAS-0.0.1-Z80' })).name).not.toMatch(/native/);
 });
 
 test('the TensorFlow.js backend that is wrong about windows with gaps refuses them', async () => {
@@ -65,7 +74,7 @@ test('the TensorFlow.js backend that is wrong about windows with gaps refuses th
 const script = `
   import { createEngine } from './container/engine/create.ts';
   const answers = {};
-  for (const wanted of ['auto', 'exact', 'portable']) {
+  for (const wanted of ['auto', 'exact', 'portable', 'native']) {
     const warnings = [];
     try {
       const { name } = await createEngine({ ...${JSON.stringify(plan('auto'))}, engine: { wanted } }, {
@@ -79,34 +88,42 @@ const script = `
   console.log(JSON.stringify(answers));
 `;
 
-describe('without fused multiply-add', () => {
+describe('in a process without fused multiply-add and without koffi', () => {
   const root = fileURLToPath(new URL('../../..', import.meta.url));
   const folder = mkdtempSync(join(tmpdir(), 'cuttlefish-'));
   const outfile = join(folder, 'choose.mjs');
   beforeAll(() => {
     symlinkSync(join(root, 'dist/kernels'), join(folder, 'wasm'));
-    symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
     buildSync({
       stdin: { contents: script, resolveDir: root, loader: 'ts' },
-      outfile,
+      outdir: folder,
+      entryNames: 'choose',
+      outExtension: { '.js': '.mjs' },
       bundle: true,
+      splitting: true,
       platform: 'node',
       format: 'esm',
-      packages: 'external',
+      external: ['@tensorflow/*'],
       logLevel: 'error',
     });
   });
   afterAll(() => rmSync(folder, { recursive: true }));
 
   // V8 then computes the fused instruction in two steps, as on a processor that has none.
-  test.runIf(process.arch === 'x64')('auto takes the portable kernels and says why; exact is refused', () => {
-    const answers = JSON.parse(execFileSync(process.execPath, ['--no-enable-fma3', outfile], { encoding: 'utf8' }));
-    expect(answers.auto.name).toBe('portable');
-    expect(answers.auto.warnings).toEqual([
-      'the engine "exact" cannot be used here: this processor has no fused multiply-add',
-    ]);
-    expect(answers.exact).toMatchObject({ error: 'ConfigInvalid' });
-    expect(answers.exact.message).toMatch(/engine: the engine "exact" cannot be used here: .*; accepted: "auto"/);
-    expect(answers.portable).toEqual({ name: 'portable', warnings: [] });
-  });
+  test.runIf(process.arch === 'x64')(
+    'auto takes the portable kernels and says why; exact and native are refused',
+    () => {
+      const answers = JSON.parse(execFileSync(process.execPath, ['--no-enable-fma3', outfile], { encoding: 'utf8' }));
+      expect(answers.auto.name).toBe('portable');
+      expect(answers.auto.warnings).toEqual([
+        'the engine "exact" cannot be used here: this processor has no fused multiply-add',
+      ]);
+      expect(answers.exact).toMatchObject({ error: 'ConfigInvalid' });
+      expect(answers.exact.message).toMatch(/engine: the engine "exact" cannot be used here: .*; accepted: "auto"/);
+      expect(answers.portable).toEqual({ name: 'portable', warnings: [] });
+      expect(answers.native.message).toMatch(
+        /engine: the engine "native" cannot be used here: the package "koffi" is not installed; it needs .*libopenblas0/,
+      );
+    },
+  );
 });

@@ -5,10 +5,10 @@
  */
 import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
-import type { Provider } from '../../../container/engine/plan/kernels.ts';
+import type { Build } from '../../../container/engine/plan/kernels.ts';
 import type { OptimizerPlan } from '../../../core/plan.ts';
 import { shardRange } from '../../../core/shards.ts';
-import { compiled, providers } from './plan-support.ts';
+import { builds, compiled } from './plan-support.ts';
 import {
   activation,
   batchFor,
@@ -65,7 +65,7 @@ const nets: Record<string, Net & { optimizer: OptimizerPlan }> = {
   },
 };
 
-const known: { readonly [P in Provider]: Readonly<Record<string, string>> } = {
+const known: { readonly [P in Build]: Readonly<Record<string, string>> } = {
   exact: {
     mlp: 'e12bcbdfa86ada4a',
     deep: '38fb7a6819e9b245',
@@ -85,7 +85,7 @@ const known: { readonly [P in Provider]: Readonly<Record<string, string>> } = {
 };
 
 /** Ten steps on batches of 21 samples in four shards. */
-function trained(net: Net, provider: Provider): string {
+function trained(net: Net, provider: Build): string {
   const engine = compiled(net, provider);
   const reduced = new Float32Array(engine.layout.contributionLength);
   for (let step = 0; step < 10; step += 1) {
@@ -104,7 +104,7 @@ function trained(net: Net, provider: Provider): string {
     .slice(0, 16);
 }
 
-test.each(providers)('ten steps on %s give the known weights', (provider) => {
+test.each(builds)('ten steps on %s give the known weights', (provider) => {
   expect(Object.fromEntries(Object.entries(nets).map(([name, net]) => [name, trained(net, provider)]))).toEqual(
     known[provider],
   );

@@ -35,7 +35,13 @@ const colour: Net = {
   ],
   loss: 'sigmoidCrossEntropy',
 };
-const nets: Record<string, Net> = { mlp, lenet, everything, colour };
+/** Large enough for the kernels that a library keeps for such sizes. */
+const wide: Net = {
+  inputShape: [300],
+  layers: [dense(130, 'relu', 'a'), dropout(0.2), dense(67, 'relu', 'b'), dense(10, 'softmax', 'c')],
+  loss: 'softmaxCrossEntropy',
+};
+const nets: Record<string, Net> = { mlp, wide, lenet, everything, colour };
 
 /** Shards [from, to) of a batch that is cut into `count`, as a worker gets them. */
 function shardsOf(net: Net, size: number, count: number, from = 0, to = count): KeyedBatch[] {

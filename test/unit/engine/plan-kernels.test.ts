@@ -2,9 +2,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Bench } from '../../../container/engine/plan/bench.ts';
-import { type Provider, probe } from '../../../container/engine/plan/kernels.ts';
+import { type Build, probe } from '../../../container/engine/plan/kernels.ts';
 import { keyed, streamState } from '../../../core/random.ts';
-import { providers } from './plan-support.ts';
+import { builds } from './plan-support.ts';
 
 /** a * b + c rounded once: in doubles the product is exact and the sum is rounded to odd, so rounding again is right. */
 function fused(a: number, b: number, c: number): number {
@@ -19,7 +19,7 @@ function fused(a: number, b: number, c: number): number {
   return Math.fround(double[0]!);
 }
 
-const multiplyAdd: { readonly [P in Provider]: (a: number, b: number, c: number) => number } = {
+const multiplyAdd: { readonly [P in Build]: (a: number, b: number, c: number) => number } = {
   exact: fused,
   portable: (a, b, c) => Math.fround(Math.fround(a * b) + c),
 };
@@ -30,7 +30,7 @@ function numbers(length: number, seed: number): Float32Array {
   return Float32Array.from({ length }, () => random.normal() * 2 ** Math.floor(random.next() * 12 - 6));
 }
 
-describe.each(providers)('%s', (provider) => {
+describe.each(builds)('%s', (provider) => {
   test('a product is summed one by one, with the rounding the provider promises, wherever its tiles end', () => {
     const size = (max: number) => fc.integer({ min: 1, max });
     fc.assert(

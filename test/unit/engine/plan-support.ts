@@ -1,16 +1,26 @@
 /** The plan compiler's engines beside TensorFlow.js, for the tests of this folder. */
 import { PlanEngine } from '../../../container/engine/plan/engine.ts';
-import { type Provider, probe } from '../../../container/engine/plan/kernels.ts';
+import { type Build, type Provider, probe } from '../../../container/engine/plan/kernels.ts';
 import type { Engine } from '../../../container/engine/port.ts';
 import { build, type Net } from './support.ts';
 
-export const providers: readonly Provider[] = (['exact', 'portable'] as const).filter((provider) => {
+/** Whose bits are known. */
+export const builds: readonly Build[] = (['exact', 'portable'] as const).filter((provider) => {
   const found = probe(provider);
   if (found.kind === 'works') return true;
   if (provider === 'portable') throw new Error(found.why);
   console.warn(`the tests of "exact" are left out: ${found.why}`);
   return false;
 });
+
+export const providers: readonly Provider[] = [
+  ...builds,
+  ...(['native'] as const).filter((provider) => {
+    const found = probe(provider);
+    if (found.kind === 'unavailable') console.warn(`the tests of "native" are left out: ${found.why}`);
+    return found.kind === 'works';
+  }),
+];
 
 export function compiled(net: Net, provider: Provider): PlanEngine {
   const { inputShape, layers, loss } = net;
