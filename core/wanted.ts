@@ -27,23 +27,16 @@ export type Wanted =
 export function readWanted(text: string, plan: RunPlan): Wanted {
   const { min, max } = plan.cluster.worker;
   const only = min === max ? `only ${max}` : `${min} to ${max}`;
-  const refused = (why: string): Wanted => ({ kind: 'refused', why: `${why}; accepted: ${only}` });
+  const refused = (why: string, more = ''): Wanted => ({ kind: 'refused', why: `${why}; accepted: ${only}${more}` });
   if (/^\d+:\d+$/.test(text)) {
     return refused(`"${text}" is a range, and the minimum of a run is fixed by its plan (cluster.workers.min, ${min})`);
   }
   if (!/^\d{1,4}$/.test(text)) return refused(`"${text}" is no number of workers`);
   const workers = Number(text);
-  const other = 'Other bounds need another run: "train --workers MIN:MAX"';
-  if (workers > max) {
-    return refused(
-      `${workers} worker(s) is not possible: its memory, price and places were planned for at most ${max}. ${other}`,
-    );
-  }
-  if (workers < min) {
-    return refused(
-      `${workers} worker(s) is not possible: it does not train with fewer than cluster.workers.min, ${min}. ${other}`,
-    );
-  }
+  const impossible = (why: string): Wanted =>
+    refused(`${text} worker(s) is not possible: ${why}`, '. Other bounds need another run: "train --workers MIN:MAX"');
+  if (workers > max) return impossible(`its memory, price and places were planned for at most ${max}`);
+  if (workers < min) return impossible(`it does not train with fewer than cluster.workers.min, ${min}`);
   return { kind: 'possible', workers };
 }
 

@@ -12,7 +12,7 @@ import { findings, wildcardResources } from '../support/stack-rules.ts';
 
 const functions = [
   ...['validate', 'plan', 'scale', 'launch', 'watch', 'decide', 'finish', 'fail', 'release'],
-  ...['start', 'onTaskEvent', 'onExecutionEvent', 'sweep'],
+  ...['start', 'onTaskEvent', 'onExecutionEvent', 'sweep', 'control'],
 ];
 const pascal = (name: string) => `${name.charAt(0).toUpperCase()}${name.slice(1)}`;
 const kebab = (name: string) => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
