@@ -15,6 +15,7 @@ interface Start {
   readonly taskId: string;
   readonly host: string;
   readonly bind: string;
+  readonly port: number;
   readonly secure: boolean;
 }
 
@@ -68,16 +69,23 @@ async function startEmbedded(): Promise<Start> {
     import('../cloud/embedded/log.ts'),
   ]);
   const log = stderrLog({ level: levelOf(process.env), context: { taskId } });
-  return { cloud: await openWorld({ stateDir, log }), taskId, host: '127.0.0.1', bind: '127.0.0.1', secure: false };
+  return {
+    cloud: await openWorld({ stateDir, log }),
+    taskId,
+    host: '127.0.0.1',
+    bind: '127.0.0.1',
+    port: 0,
+    secure: false,
+  };
 }
 
 async function startOnAws(): Promise<Start> {
-  const [{ createAwsCloud }, { readTaskIdentity }] = await Promise.all([
+  const [{ createAwsCloud }, { readTaskIdentity, wirePort }] = await Promise.all([
     import('../cloud/aws/world.ts'),
     import('../cloud/aws/task-identity.ts'),
   ]);
   const { taskId, host } = await readTaskIdentity(process.env, fetch);
-  return { cloud: createAwsCloud(process.env), taskId, host, bind: '0.0.0.0', secure: true };
+  return { cloud: createAwsCloud(process.env), taskId, host, bind: '0.0.0.0', port: wirePort, secure: true };
 }
 
 const napMs = 100;

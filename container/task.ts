@@ -47,6 +47,8 @@ export interface TaskOptions {
   /** The address others reach us at, and the one we listen on. */
   readonly host: string;
   readonly bind: string;
+  /** The port we listen on; 0 for any. */
+  readonly port: number;
   /** TLS between the tasks; the handshake proves the secret either way. */
   readonly secure: boolean;
   readonly strike: Strike;
@@ -157,7 +159,7 @@ async function train(cloud: Cloud, options: TaskOptions, { plan, secret }: Ready
     onLost: (peer, refused) => driver?.post({ type: 'link-lost', peer, refused }),
     onRefused: (why, from) => cloud.log.write('warn', 'frame.refused', { why, from }),
   });
-  const port = await transport.listen();
+  const port = await transport.listen(options.port);
   const max = role === 'worker' ? cluster.worker.max : cluster.parameterServer.max;
   const taken = await takeSlot(cloud, { runId, role, taskId, host, port }, max, cluster.startDeadlineMs);
   if (taken === undefined || interrupted) {

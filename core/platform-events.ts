@@ -6,7 +6,7 @@
  *  V1  Fields that are not known are allowed: the platform adds some from time to time.
  *  V2  What is not one of these events gives `undefined`, never an error: retrying it would not help.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Role } from './plan.ts';
 import type { TaskRow, TaskState } from './run.ts';
 

@@ -84,7 +84,7 @@ export function readSettings(env: Environment): AwsSettings {
       // EC2 refuses a public address on a task's own network interface; there the instance pulls the image.
       assignPublicIp: env.CUTTLEFISH_PUBLIC_IP === 'true' && kind.startsWith('fargate'),
     }),
-    dataPrefixes: () => [`s3://${bucket()}/data/`, ...list('CUTTLEFISH_DATA')],
+    dataPrefixes: () => [`s3://${bucket()}/data/`, ...list('CUTTLEFISH_DATA_BUCKETS').map((name) => `s3://${name}/`)],
   };
 }
 

@@ -6,6 +6,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { CuttlefishError } from '../../core/failure.ts';
 import type { Environment } from './settings.ts';
 
+/** Where tasks listen for their peers; each has an address of its own, and infra/network.yml opens no other port. */
+export const wirePort = 7700;
+
 export interface TaskIdentity {
   readonly taskId: string;
   readonly host: string;

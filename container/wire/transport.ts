@@ -75,11 +75,11 @@ export class Transport {
     this.server.on('tlsClientError', (error) => options.onRefused(error.message, 'tls'));
   }
 
-  /** The port; chosen by the system, so two tasks on one machine never clash. */
-  async listen(): Promise<number> {
+  /** The port that was asked for; 0 lets the system choose, so that two tasks on one machine never clash. */
+  async listen(port = 0): Promise<number> {
     await new Promise<void>((resolve, reject) => {
       this.server.once('error', reject);
-      this.server.listen(0, this.options.bind, resolve);
+      this.server.listen(port, this.options.bind, resolve);
     });
     return (this.server.address() as net.AddressInfo).port;
   }

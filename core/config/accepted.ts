@@ -1,5 +1,5 @@
 /** What a field accepts, in words, from the schema itself: for the end of an error message and for the reference. */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Path } from './positions.ts';
 import { configSchema } from './schema.ts';
 

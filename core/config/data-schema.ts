@@ -1,5 +1,5 @@
 /** The `data` block of the config: one shape for each source. */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Normalisation } from '../plan.ts';
 import { location, number, oneOf, whole } from './fields.ts';
 

@@ -1,5 +1,5 @@
 /** The kinds of field that several blocks of the config share. `accepted` is what an error message says would be taken. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { formatDuration, parseDuration } from './duration.ts';
 
 export function whole(min: number, max: number, description: string) {

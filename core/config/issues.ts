@@ -1,5 +1,5 @@
 /** Turns what the schema found wrong into issues a person can act on: where, what was found, what would be accepted. */
-import type { z } from 'zod';
+import type * as z from 'zod';
 import type { Issue } from '../failure.ts';
 import { acceptedAt, fieldsAt } from './accepted.ts';
 import type { Plain } from './document.ts';

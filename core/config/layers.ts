@@ -2,7 +2,7 @@
  * The layers of a config: `- dense: {units: 128, activation: relu}`, or only the word, `- flatten`, for a layer that
  * needs nothing. Parsed, a layer is a LayerPlan whose name may still be open.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Activation, LayerPlan } from '../plan.ts';
 import { flag, number, oneOf, pair, whole } from './fields.ts';
 

@@ -2,7 +2,7 @@
  * The two files that are made from the schema: configs/run.schema.json, by which editors complete and check configs,
  * and docs/config-reference.md. `node tools/schema.mjs` writes them; a test says when they are out of date.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { acceptedBy, inputSchema, type JsonSchema } from './accepted.ts';
 import { configSchema } from './schema.ts';
 

@@ -6,7 +6,7 @@
  *  G1  A parsed Config has every default that can be known without looking at the data.
  *  G2  Unknown fields are errors at every level, never ignored.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { chaosAccepted, isChaosInvalid, parseChaos } from './chaos.ts';
 import { type DataConfig, data } from './data-schema.ts';
 import { duration, location, oneOf, whole } from './fields.ts';

@@ -1,5 +1,5 @@
 /** The `training` block of the config: loss, optimizer, schedule, early stop. */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { OptimizerPlan, SchedulePlan } from '../plan.ts';
 import { duration, number, oneOf, whole } from './fields.ts';
 

@@ -152,7 +152,7 @@ describe('training data on S3', () => {
     's3://runs-bucket/data/%2e%2e/configs/x',
     's3://runs-bucket/data/a\\..\\b',
     's3://runs-bucket/data/a\nb',
-    's3://shared-data/imagesx/a',
+    's3://shared-data-evil/a',
     's3://runs-bucket@evil/data/x',
   ])('refuses %j', (uri) => {
     expect(() => allowedObject(uri, prefixes)).toThrow(/accepted: a path under s3:\/\/runs-bucket\/data\/ or/);

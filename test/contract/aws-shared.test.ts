@@ -22,7 +22,7 @@ afterAll(() => s3.close());
 function newBucket() {
   buckets += 1;
   const bucket = `bucket-${buckets}`;
-  const settings = readSettings({ ...stubEnvironment, CUTTLEFISH_BUCKET: bucket, CUTTLEFISH_DATA: `s3://${bucket}/` });
+  const settings = readSettings({ ...stubEnvironment, CUTTLEFISH_BUCKET: bucket, CUTTLEFISH_DATA_BUCKETS: bucket });
   return { bucket, settings, client: new S3Client(stubClient(s3.endpoint)) };
 }
 

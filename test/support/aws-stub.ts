@@ -111,7 +111,7 @@ export const stubEnvironment = {
   CUTTLEFISH_PROVIDER_EC2_SPOT: 'provider-spot',
   CUTTLEFISH_GROUP_EC2: 'group-ec2',
   CUTTLEFISH_GROUP_EC2_SPOT: 'group-spot',
-  CUTTLEFISH_DATA: 's3://shared-data/images/',
+  CUTTLEFISH_DATA_BUCKETS: 'shared-data',
 } as const;
 
 export const stubClient = (endpoint: string, maxAttempts = 1) => ({

@@ -3,7 +3,7 @@
  * credentials or network. Takes two to six seconds, so a test file packages once and shares the template.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -32,13 +32,19 @@ export interface PackagedStack {
 
 export const root = join(import.meta.dirname, '../..');
 
-export function packageStack(args: readonly string[] = [], cwd = root): PackagedStack {
+/** What the framework reads, in a folder of its own: packages of several processes would meet in one `.serverless/`. */
+const copied = ['serverless.yml', 'package.json', 'infra', 'tools', 'statemachines'];
+const linked = ['dist', 'node_modules'];
+
+export function packageStack(args: readonly string[] = []): PackagedStack {
   const folder = mkdtempSync(join(tmpdir(), 'cuttlefish-stack-'));
+  for (const name of copied) cpSync(join(root, name), join(folder, name), { recursive: true });
+  for (const name of linked) symlinkSync(join(root, name), join(folder, name));
   const remove = () => rmSync(folder, { recursive: true, force: true });
   const output = join(folder, 'package');
   try {
     execFileSync(join(root, 'node_modules/.bin/serverless'), ['package', '--package', output, ...args], {
-      cwd,
+      cwd: folder,
       // Nothing of the caller's: no AWS settings, no home with credentials or a framework configuration.
       env: {
         PATH: process.env.PATH,
