@@ -91,8 +91,8 @@ export class Network {
       this.lanes.set(key, lane);
       this.dial(lane);
     }
-    // What is sent is encoded at once: the receiver of a contribution adds into its own copy.
-    const copy = message.type === 'contribution' ? { ...message, payload: message.payload.slice() } : message;
+    // What is sent is encoded at once; what becomes of the two copies is each end's own business.
+    const copy = 'payload' in message ? { ...message, payload: message.payload.slice() } : message;
     if (lane.open) this.carry(lane, copy);
     else lane.waiting.push(copy);
   }
