@@ -16,6 +16,7 @@ export function packageRoot(from = dirname(fileURLToPath(import.meta.url))): str
 
 export interface Paths {
   readonly root: string;
+  /** What the build made of statemachines/train.asl.yaml. */
   readonly definition: string;
   readonly taskEntry: string;
 }
@@ -24,7 +25,7 @@ export function packagePaths(): Paths {
   const root = packageRoot();
   return {
     root,
-    definition: join(root, 'statemachines', 'train.asl.yaml'),
+    definition: join(root, 'dist', 'train.asl.json'),
     // Another program in its place is how one sees what happens when tasks misbehave.
     taskEntry: process.env.CUTTLEFISH_TASK_ENTRY ?? join(root, 'dist', 'task', 'main.js'),
   };

@@ -9,7 +9,7 @@ import type { Datasets } from '../../cloud/ports.ts';
 import { readDataFile } from '../../cloud/read-data.ts';
 import { parseCsv } from '../../core/data/csv.ts';
 import { dataInvalid } from '../../core/data/data-error.ts';
-import { digitPixels, generateDigits } from '../../core/data/digits.ts';
+import { digitPixels, digitSource } from '../../core/data/digits.ts';
 import { checkIdxPair, parseIdxImages, parseIdxLabels } from '../../core/data/idx.ts';
 import { joinPath } from '../../core/data/idx-files.ts';
 import { splitSamples } from '../../core/data/split.ts';
@@ -73,8 +73,8 @@ async function loadStores(data: DataPlan, datasets: Datasets): Promise<Stores> {
 }
 
 function drawDigits(data: DataOf<'digits'>, part: 'train' | 'test', samples: number): SampleStore {
-  const { pixels, labels } = generateDigits(data.seed, part, samples, data.noise);
-  return { featureLength: digitPixels, features: pixels, labels };
+  const { pixels, labels, need } = digitSource(data.seed, part, samples, data.noise);
+  return { featureLength: digitPixels, features: pixels, labels, need };
 }
 
 async function loadIdx(

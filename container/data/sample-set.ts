@@ -16,6 +16,8 @@ export interface SampleStore {
   readonly features: Uint8Array | Float32Array;
   /** Class index or regression value of each sample. */
   readonly labels: Uint8Array | Float32Array;
+  /** Called before the features of a sample are read; absent when all are there. */
+  readonly need?: (index: number) => void;
 }
 
 /** Writes the normalised features of one stored sample, which begin at `from`, into `out` at `to`. */
@@ -70,6 +72,7 @@ export function makeSampleSet(
         const position = wanted[from + row] as number;
         if (!(position >= 0 && position < size)) throw new RangeError(`sample ${position} of a set of ${size}`);
         const at = indices === undefined ? position : (indices[position] as number);
+        store.need?.(at);
         normalise(store.features, at * featureLength, features, row * featureLength);
         const label = store.labels[at] as number;
         if (classes > 0) targets[row * classes + label] = 1;
@@ -89,6 +92,7 @@ function statistics(store: SampleStore, train: ArrayLike<number>): { means: Floa
   const means = new Float64Array(featureLength);
   const scales = new Float64Array(featureLength);
   const count = Math.max(1, train.length);
+  for (let row = 0; row < train.length; row += 1) store.need?.(train[row] as number);
   for (let row = 0; row < train.length; row += 1) {
     const from = (train[row] as number) * featureLength;
     for (let i = 0; i < featureLength; i += 1) means[i] = (means[i] as number) + (features[from + i] as number);

@@ -22,13 +22,27 @@ export interface DigitSet {
   readonly labels: Uint8Array;
 }
 
-export function generateDigits(seed: number, part: 'train' | 'test', samples: number, noise: number): DigitSet {
+/** Samples that are drawn when they are first needed: training begins before the last one is. */
+export interface DigitSource extends DigitSet {
+  readonly need: (index: number) => void;
+}
+
+export function digitSource(seed: number, part: 'train' | 'test', samples: number, noise: number): DigitSource {
   const pixels = new Uint8Array(samples * digitPixels);
-  const labels = new Uint8Array(samples);
   const offset = part === 'train' ? 0 : testOffset;
-  for (let i = 0; i < samples; i += 1) {
-    labels[i] = drawDigit(seed, offset + i, noise, pixels.subarray(i * digitPixels, (i + 1) * digitPixels));
-  }
+  const labels = Uint8Array.from({ length: samples }, (_, i) => (offset + i) % digitClasses);
+  const drawn = new Uint8Array(samples);
+  const need = (i: number): void => {
+    if (drawn[i] === 1) return;
+    drawn[i] = 1;
+    drawDigit(seed, offset + i, noise, pixels.subarray(i * digitPixels, (i + 1) * digitPixels));
+  };
+  return { pixels, labels, need };
+}
+
+export function generateDigits(seed: number, part: 'train' | 'test', samples: number, noise: number): DigitSet {
+  const { pixels, labels, need } = digitSource(seed, part, samples, noise);
+  for (let i = 0; i < samples; i += 1) need(i);
   return { pixels, labels };
 }
 
