@@ -7,6 +7,7 @@
  */
 import type { EventName } from '../core/events.ts';
 import type { LaunchKind, Role } from '../core/plan.ts';
+import type { Quotas } from '../core/quotas.ts';
 
 export interface ObjectStore {
   /** O1 A reader sees a whole body or none, never half of one. O2 Read-after-write: a stored object is found at once. */
@@ -163,6 +164,7 @@ export interface Notices {
 export interface Cloud {
   /** Which launch kinds and data URIs make sense here: the laptop has no Fargate, AWS has no folders. */
   readonly kind: 'embedded' | 'aws';
+  readonly quotas: Quotas;
   readonly objects: ObjectStore;
   readonly table: Table;
   readonly tasks: TaskRunner;

@@ -27,6 +27,7 @@ import type {
   TrainingPlan,
 } from './plan.ts';
 import { priceOf } from './price.ts';
+import { allowedGrowth, allowedLadder, noQuotas, type Quotas, vcpuProblems } from './quotas.ts';
 import { planRole } from './sizing.ts';
 import { timingOf } from './timing.ts';
 
@@ -53,6 +54,8 @@ export interface PlanFacts {
     readonly layers?: readonly LayerPlan[];
   };
   readonly world: 'embedded' | 'aws';
+  /** Those that `within` has held the config to; here they bound what follows from it. */
+  readonly quotas?: Quotas;
   /** From parseConfig, when the config came from text. */
   readonly positions?: Positions;
 }
@@ -272,7 +275,7 @@ function planTraining(config: Config, shape: DataShape, problems: Problem[]): Tr
 
 function planCluster(
   config: Config,
-  { world }: PlanFacts,
+  { world, quotas = noQuotas }: PlanFacts,
   memory: MemoryInput,
   problems: Problem[],
 ): ClusterPlan | undefined {
@@ -300,12 +303,13 @@ function planCluster(
     problems,
   );
   if (worker === undefined || parameterServer === undefined) return undefined;
+  problems.push(...vcpuProblems([worker, parameterServer], quotas));
   const startMs = launch === 'local' ? 20 * second : launch.startsWith('ec2') ? 20 * minute : 5 * minute;
   return {
     launch,
-    ladder: spot && fallback === 'on-demand' ? [launch, onDemand[launch]] : [launch],
-    worker,
-    parameterServer,
+    ladder: allowedLadder(spot && fallback === 'on-demand' ? [launch, onDemand[launch]] : [launch], quotas),
+    worker: { ...worker, growth: allowedGrowth(worker, parameterServer, quotas) },
+    parameterServer: { ...parameterServer, growth: allowedGrowth(parameterServer, worker, quotas) },
     startDeadlineMs: startDeadline ?? startMs,
     holdDeadlineMs: holdDeadline ?? (launch === 'local' ? minute : 15 * minute),
   };

@@ -14,6 +14,7 @@ import { digestOf } from '../core/config/run-id.ts';
 import { CuttlefishError } from '../core/failure.ts';
 import type { RunPlan } from '../core/plan.ts';
 import { makePlan } from '../core/planning.ts';
+import { within } from '../core/quotas.ts';
 import { keys, objectKeys, type WireRow } from '../core/run.ts';
 import type { PlanOutput, RunRef } from '../core/workflow.ts';
 import { changeRun, findPlan, readPlan, readRun, unreadable } from './rows.ts';
@@ -65,9 +66,9 @@ export async function preparePlan(
   text: string,
   source: string,
   runId: string,
-  cloud: Pick<Cloud, 'datasets' | 'kind'>,
+  cloud: Pick<Cloud, 'datasets' | 'kind' | 'quotas'>,
 ): Promise<{ readonly plan: RunPlan; readonly topology?: string }> {
-  const parsed = parseConfig(text, source);
+  const parsed = within(parseConfig(text, source), cloud.quotas, source);
   if (parsed.kind === 'invalid') throw new CuttlefishError({ kind: 'ConfigInvalid', source, issues: parsed.issues });
   const { config, positions } = parsed;
   const uri = config.network.model;
@@ -81,6 +82,7 @@ export async function preparePlan(
     ...data,
     ...(inspected === undefined ? {} : { model: { ...inspected.model, topologyKey: objectKeys.topology(runId) } }),
     world: cloud.kind,
+    quotas: cloud.quotas,
     positions,
   });
   if (planned.kind === 'invalid') throw new CuttlefishError({ kind: 'ConfigInvalid', source, issues: planned.issues });

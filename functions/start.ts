@@ -15,6 +15,7 @@ import { parseConfig } from '../core/config/parse.ts';
 import { executionName, runIdFor } from '../core/config/run-id.ts';
 import { maxConfigBytes, tooLarge } from '../core/config/scan.ts';
 import { readObjectCreated } from '../core/platform-events.ts';
+import { within } from '../core/quotas.ts';
 import type { ExecutionInput } from '../core/workflow.ts';
 import { clearErrors, isConfigKey, uriOf, writeErrors } from './config-source.ts';
 
@@ -36,7 +37,7 @@ export async function start(event: unknown, cloud: Cloud): Promise<StartOutput> 
   const newest = (await cloud.objects.get(key))?.version === stored.version;
 
   const text = new TextDecoder().decode(stored.body);
-  const parsed = parseConfig(text, key);
+  const parsed = within(parseConfig(text, key), cloud.quotas, key);
   if (parsed.kind === 'invalid') {
     const { source, issues } = parsed;
     if (newest) await writeErrors(cloud, key, { kind: 'ConfigInvalid', source, issues });

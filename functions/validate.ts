@@ -13,6 +13,7 @@ import { updateRow } from '../cloud/update.ts';
 import { parseConfig } from '../core/config/parse.ts';
 import { runIdFor } from '../core/config/run-id.ts';
 import { CuttlefishError } from '../core/failure.ts';
+import { within } from '../core/quotas.ts';
 import { clusterKeys, clusterPartition, keys, type OpenRow, objectKeys, type RunRow } from '../core/run.ts';
 import type { ValidateInput, ValidateOutput } from '../core/workflow.ts';
 import { type ConfigSource, clearErrors, isConfigKey, readConfig, writeErrors } from './config-source.ts';
@@ -21,7 +22,7 @@ import { isEnded } from './rows.ts';
 export async function validate(input: ValidateInput, cloud: Cloud): Promise<ValidateOutput> {
   const source = await readConfig(input, cloud);
   const dropped = source.key !== undefined && isConfigKey(source.key) ? source.key : undefined;
-  const parsed = parseConfig(source.text, source.source);
+  const parsed = within(parseConfig(source.text, source.source), cloud.quotas, source.source);
   if (parsed.kind === 'invalid') {
     const failure = { kind: 'ConfigInvalid', source: parsed.source, issues: parsed.issues } as const;
     if (dropped !== undefined) await writeErrors(cloud, dropped, failure);

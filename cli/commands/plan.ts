@@ -10,6 +10,7 @@ import { runIdFor } from '../../core/config/run-id.ts';
 import type { Config } from '../../core/config/schema.ts';
 import { describePlan } from '../../core/describe-plan.ts';
 import type { RunPlan } from '../../core/plan.ts';
+import { noQuotas } from '../../core/quotas.ts';
 import { preparePlan } from '../../functions/plan.ts';
 import { readConfig } from '../config.ts';
 import { type ExitCode, exitCodes, type Output } from '../output.ts';
@@ -30,6 +31,8 @@ export async function plan(path: string, options: PlanOptions, output: Output): 
   const prepared = await preparePlan(asOnAws, source, runId, {
     kind: local ? 'embedded' : 'aws',
     datasets: withStandIn(datasets),
+    // A stage has some; which one it will be is not known here.
+    quotas: noQuotas,
   });
   const planned = withoutStandIn(prepared.plan);
   output.document(planned);

@@ -8,6 +8,7 @@
  */
 import { CuttlefishError } from '../../core/failure.ts';
 import type { LaunchKind, Role } from '../../core/plan.ts';
+import type { Quotas } from '../../core/quotas.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -30,6 +31,7 @@ export interface AwsSettings {
   };
   /** Prefixes that training data may be read from: `s3://bucket/prefix/`. */
   dataPrefixes(): readonly string[];
+  quotas(): Quotas;
 }
 
 export function readSettings(env: Environment): AwsSettings {
@@ -43,6 +45,16 @@ export function readSettings(env: Environment): AwsSettings {
   };
   const list = (name: string): readonly string[] => splitList(env[name] ?? '');
   const bucket = () => required('CUTTLEFISH_BUCKET');
+  const buckets = list('CUTTLEFISH_DATA_BUCKETS');
+  const dataPrefixes = () => [`s3://${bucket()}/data/`, ...buckets.map((name) => `s3://${name}/`)];
+  /** Empty or not set: no quota. */
+  const quota = (name: string): number | undefined => {
+    const text = env[name] ?? '';
+    if (text === '') return undefined;
+    const value = Number(text);
+    if (Number.isFinite(value) && value > 0) return value;
+    throw new CuttlefishError({ kind: 'Unexpected', message: `${name} is "${text}"; accepted: a number above 0` });
+  };
   return {
     region: env.AWS_REGION ?? env.AWS_DEFAULT_REGION,
     account: env.CUTTLEFISH_ACCOUNT === '' ? undefined : env.CUTTLEFISH_ACCOUNT,
@@ -84,7 +96,23 @@ export function readSettings(env: Environment): AwsSettings {
       // EC2 refuses a public address on a task's own network interface; there the instance pulls the image.
       assignPublicIp: env.CUTTLEFISH_PUBLIC_IP === 'true' && kind.startsWith('fargate'),
     }),
-    dataPrefixes: () => [`s3://${bucket()}/data/`, ...list('CUTTLEFISH_DATA_BUCKETS').map((name) => `s3://${name}/`)],
+    dataPrefixes,
+    quotas() {
+      const [maxTasks, maxVcpus, maxHours, maxCostUsd] = ['TASKS', 'VCPU', 'HOURS', 'COST_USD'].map((name) =>
+        quota(`CUTTLEFISH_MAX_${name}`),
+      );
+      const launch: LaunchKind[] = ['fargate', 'fargate-spot'];
+      if ((env.CUTTLEFISH_GROUP_EC2 ?? '') !== '') launch.push('ec2');
+      if ((env.CUTTLEFISH_GROUP_EC2_SPOT ?? '') !== '') launch.push('ec2-spot');
+      return {
+        ...(maxTasks === undefined ? {} : { maxTasks }),
+        ...(maxVcpus === undefined ? {} : { maxVcpus }),
+        ...(maxHours === undefined ? {} : { maxDurationMs: maxHours * 3_600_000 }),
+        ...(maxCostUsd === undefined ? {} : { maxCostUsd }),
+        launch,
+        data: dataPrefixes(),
+      };
+    },
   };
 }
 

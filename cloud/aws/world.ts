@@ -21,6 +21,10 @@ export function createAwsCloud(env: Environment): Cloud {
   const s3 = new S3Client(options);
   return {
     kind: 'aws',
+    // Read when it is asked for: a task has none, and is given none.
+    get quotas() {
+      return settings.quotas();
+    },
     objects: awsObjects(s3, settings, systemClock),
     table: awsTable(new DynamoDBClient(options), settings.table, systemIds),
     tasks: awsTasks(new ECSClient(options), settings, systemClock),

@@ -3,7 +3,9 @@
  * its tasks and commands such as `status` all open it; only a host starts tasks, and puts the interpreter of the state
  * machine in the place of `workflow`, which elsewhere only answers task tokens.
  */
+
 import type { LaunchKind } from '../../core/plan.ts';
+import { noQuotas } from '../../core/quotas.ts';
 import type { Cloud, Log } from '../ports.ts';
 import { systemClock } from '../system-clock.ts';
 import type { Capacity } from './capacity.ts';
@@ -72,6 +74,7 @@ export async function openWorld(options: WorldOptions): Promise<EmbeddedWorld> {
   });
   return {
     kind: 'embedded',
+    quotas: noQuotas,
     stateDir: state.root,
     state,
     bus,

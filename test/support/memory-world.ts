@@ -9,6 +9,7 @@
  */
 import { checkItem } from '../../cloud/embedded/item-size.ts';
 import type { Cloud, ObservedTask, Row, When } from '../../cloud/ports.ts';
+import { noQuotas, type Quotas } from '../../core/quotas.ts';
 import { virtualClock } from './memory-clock.ts';
 import type { LogLine, MemoryControls, MemoryOperation } from './memory-controls.ts';
 
@@ -22,7 +23,12 @@ interface StoredRow {
 
 /** `kind: 'aws'` plans as on AWS, and names tasks by ARNs. `autoSleep` (the default) lets a sleeper wake at once by moving the clock; without it only `advance` does. */
 export function createMemoryWorld(
-  options: { readonly startMs?: number; readonly autoSleep?: boolean; readonly kind?: Cloud['kind'] } = {},
+  options: {
+    readonly startMs?: number;
+    readonly autoSleep?: boolean;
+    readonly kind?: Cloud['kind'];
+    readonly quotas?: Quotas;
+  } = {},
 ): MemoryWorld {
   const objects = new Map<string, { body: Uint8Array; version: string }[]>();
   const rows = new Map<string, Map<string, StoredRow>>();
@@ -111,6 +117,7 @@ export function createMemoryWorld(
 
   return {
     kind,
+    quotas: options.quotas ?? noQuotas,
     objects: {
       async get(key) {
         await strike('objects.get', key);
