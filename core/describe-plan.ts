@@ -81,6 +81,12 @@ function describeLayer(layer: LayerPlan, inputShape: readonly number[]): string 
     case 'maxPooling2d':
     case 'averagePooling2d':
       return `window ${shapeText(layer.poolSize)}, strides ${shapeText(layer.strides)}, ${layer.padding}`;
+    case 'embedding':
+      return `${layer.inputDim} rows of ${layer.outputDim}`;
+    case 'globalMaxPooling2d':
+    case 'globalAveragePooling2d':
+    case 'reshape':
+      return '';
     case 'flatten':
       return layer.name.startsWith(addedFlatten) ? `added: the samples are ${shapeText(inputShape)}` : '';
     case 'dropout':

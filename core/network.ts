@@ -41,7 +41,7 @@ export function inferNetwork(inputShape: readonly number[], layers: readonly Lay
   const tensors: TensorPlan[] = [];
   let shape = inputShape;
   for (const [layer, plan] of layers.entries()) {
-    const next = outputShape(plan, shape);
+    const next = outputShape(plan, shape, layer === 0);
     // A later layer cannot be judged when this one has no output, so the first misfit is the only one reported.
     if (next.kind === 'misfit') return { kind: 'invalid', problems: [{ layer, ...next }] };
     tensors.push(...weights(plan, layer, shape));
@@ -85,7 +85,7 @@ type Fit =
   | { readonly kind: 'fits'; readonly shape: readonly number[] }
   | { readonly kind: 'misfit'; readonly message: string; readonly accepted: string };
 
-function outputShape(plan: LayerPlan, input: readonly number[]): Fit {
+function outputShape(plan: LayerPlan, input: readonly number[], isFirst: boolean): Fit {
   switch (plan.kind) {
     case 'dense':
       return { kind: 'fits', shape: [...input.slice(0, -1), plan.units] };
@@ -94,8 +94,15 @@ function outputShape(plan: LayerPlan, input: readonly number[]): Fit {
     case 'maxPooling2d':
     case 'averagePooling2d':
       return image(plan.name, input, plan.poolSize, plan.strides, plan.padding, input[2] ?? 0);
+    case 'globalMaxPooling2d':
+    case 'globalAveragePooling2d':
+      return input.length === 3 ? { kind: 'fits', shape: input.slice(2) } : noImage(plan.name, input);
     case 'flatten':
       return { kind: 'fits', shape: [size(input)] };
+    case 'reshape':
+      return reshaped(plan, input);
+    case 'embedding':
+      return embedded(plan, input, isFirst);
     case 'dropout':
     case 'batchNormalization':
     case 'activation':
@@ -112,13 +119,7 @@ function image(
   channels: number,
 ): Fit {
   const [height, width] = input;
-  if (height === undefined || width === undefined || input.length !== 3) {
-    return {
-      kind: 'misfit',
-      message: `layer "${name}" gets an input of shape [${input.join(', ')}]`,
-      accepted: 'an image of shape [height, width, channels]',
-    };
-  }
+  if (height === undefined || width === undefined || input.length !== 3) return noImage(name, input);
   if (padding === 'valid' && (window[0] > height || window[1] > width)) {
     return {
       kind: 'misfit',
@@ -129,6 +130,39 @@ function image(
   const along = (length: number, axis: 0 | 1) =>
     Math.ceil((padding === 'same' ? length : length - window[axis] + 1) / strides[axis]);
   return { kind: 'fits', shape: [along(height, 0), along(width, 1), channels] };
+}
+
+function noImage(name: string, input: readonly number[]): Fit {
+  return {
+    kind: 'misfit',
+    message: `layer "${name}" gets an input of shape [${input.join(', ')}]`,
+    accepted: 'an image of shape [height, width, channels]',
+  };
+}
+
+function reshaped({ name, targetShape }: Extract<LayerPlan, { kind: 'reshape' }>, input: readonly number[]): Fit {
+  if (size(targetShape) === size(input)) return { kind: 'fits', shape: targetShape };
+  const [from, to] = [input, targetShape].map((shape) => `[${shape.join(', ')}] with ${size(shape)} values`);
+  return {
+    kind: 'misfit',
+    message: `layer "${name}" cannot make ${to} of ${from}`,
+    accepted: `a targetShape with ${size(input)} values`,
+  };
+}
+
+/** Its input is not something that can be learnt: there is no gradient to what comes before. */
+function embedded(
+  { name, outputDim }: Extract<LayerPlan, { kind: 'embedding' }>,
+  input: readonly number[],
+  isFirst: boolean,
+): Fit {
+  if (isFirst && input.length === 1) return { kind: 'fits', shape: [...input, outputDim] };
+  const what = isFirst ? `gets an input of shape [${input.join(', ')}]` : 'comes after another layer';
+  return {
+    kind: 'misfit',
+    message: `embedding layer "${name}" ${what}`,
+    accepted: 'an embedding as the first layer, over a row of whole numbers',
+  };
 }
 
 function weights(plan: LayerPlan, layer: number, input: readonly number[]): TensorPlan[] {
@@ -147,6 +181,8 @@ function weights(plan: LayerPlan, layer: number, input: readonly number[]): Tens
         tensor('kernel', [...plan.kernelSize, channels, plan.filters]),
         ...(plan.useBias ? [tensor('bias', [plan.filters])] : []),
       ];
+    case 'embedding':
+      return [tensor('embeddings', [plan.inputDim, plan.outputDim])];
     case 'batchNormalization':
       return [
         tensor('gamma', [channels]),

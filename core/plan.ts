@@ -39,7 +39,10 @@ export type LayerPlan =
       readonly strides: readonly [number, number];
       readonly padding: 'valid' | 'same';
     }
+  | { readonly kind: 'globalMaxPooling2d' | 'globalAveragePooling2d'; readonly name: string }
   | { readonly kind: 'flatten'; readonly name: string }
+  | { readonly kind: 'reshape'; readonly name: string; readonly targetShape: readonly number[] }
+  | { readonly kind: 'embedding'; readonly name: string; readonly inputDim: number; readonly outputDim: number }
   | { readonly kind: 'dropout'; readonly name: string; readonly rate: number }
   | { readonly kind: 'batchNormalization'; readonly name: string; readonly momentum: number; readonly epsilon: number }
   | { readonly kind: 'activation'; readonly name: string; readonly activation: Activation };

@@ -135,6 +135,16 @@ const readers: { readonly [className: string]: (name: string, field: Fields) => 
   },
   MaxPooling2D: (name, field) => pooling('maxPooling2d', name, field),
   AveragePooling2D: (name, field) => pooling('averagePooling2d', name, field),
+  GlobalMaxPooling2D: (name, field) => globalPooling('globalMaxPooling2d', name, field),
+  GlobalAveragePooling2D: (name, field) => globalPooling('globalAveragePooling2d', name, field),
+  Reshape: (name, field) => ({ kind: 'reshape', name, targetShape: field.shape('target_shape') }),
+  Embedding: (name, field) => {
+    field.only('embeddings_regularizer', [], 'null');
+    field.only('embeddings_constraint', [], 'null');
+    field.only('activity_regularizer', [], 'null');
+    field.only('mask_zero', [false], 'false');
+    return { kind: 'embedding', name, inputDim: field.whole('input_dim'), outputDim: field.whole('output_dim') };
+  },
   Flatten: (name, field) => {
     field.channelsLast();
     return { kind: 'flatten', name };
@@ -175,6 +185,12 @@ function pooling(kind: 'maxPooling2d' | 'averagePooling2d', name: string, field:
   field.channelsLast();
   const poolSize = field.pair('pool_size', [2, 2]);
   return { kind, name, poolSize, strides: field.pair('strides', poolSize), padding: field.padding() };
+}
+
+function globalPooling(kind: 'globalMaxPooling2d' | 'globalAveragePooling2d', name: string, field: Fields): LayerPlan {
+  field.channelsLast();
+  field.only('keepdims', [false], 'false');
+  return { kind, name };
 }
 
 const activations: { readonly [name: string]: Activation } = {
@@ -230,6 +246,13 @@ class Fields {
     if (isWhole(value)) return value;
     this.#refuse(key, value, 'a whole number from 1');
     return 1;
+  }
+
+  shape(key: string): readonly number[] {
+    const value = this.#config[key];
+    if (Array.isArray(value) && value.length > 0 && value.every(isWhole)) return value;
+    this.#refuse(key, value, 'whole numbers from 1, all of them given');
+    return [1];
   }
 
   fraction(key: string, otherwise?: number): number {

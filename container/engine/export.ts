@@ -76,6 +76,19 @@ function describe(plan: LayerPlan): { readonly className: string; readonly confi
           data_format: 'channels_last',
         },
       };
+    case 'globalMaxPooling2d':
+    case 'globalAveragePooling2d':
+      return {
+        className: plan.kind === 'globalMaxPooling2d' ? 'GlobalMaxPooling2D' : 'GlobalAveragePooling2D',
+        config: { data_format: 'channels_last' },
+      };
+    case 'reshape':
+      return { className: 'Reshape', config: { target_shape: plan.targetShape } };
+    case 'embedding':
+      return {
+        className: 'Embedding',
+        config: { input_dim: plan.inputDim, output_dim: plan.outputDim, mask_zero: false },
+      };
     case 'flatten':
       return { className: 'Flatten', config: {} };
     case 'dropout':

@@ -4,6 +4,7 @@
  *
  *   kernels before relu, relu6, elu, selu, swish   heUniform      +-sqrt(6 / fanIn)              (He et al., 2015)
  *   all other kernels                              glorotUniform  +-sqrt(6 / (fanIn + fanOut))   (Glorot, Bengio, 2010)
+ *   embeddings                                     uniform        +-0.05                         (as Keras has it)
  *   bias, beta, moving_mean 0;  gamma, moving_variance 1
  */
 import { size, type TensorPlan } from '../../core/network.ts';
@@ -24,22 +25,20 @@ export function initialise(
     const into = out.subarray(offset, offset + size(shape));
     offset += into.length;
     const role = name.slice(name.lastIndexOf('/') + 1);
-    if (role === 'kernel') fillKernel(into, shape, activationAfter(layers, layer), seed, layer);
+    if (role === 'kernel') fillUniform(into, kernelLimit(shape, activationAfter(layers, layer)), seed, layer);
+    else if (role === 'embeddings') fillUniform(into, 0.05, seed, layer);
     else into.fill(role === 'gamma' || role === 'moving_variance' ? 1 : 0);
   }
 }
 
-function fillKernel(
-  into: Float32Array,
-  shape: readonly number[],
-  activation: Activation,
-  seed: number,
-  layer: number,
-): void {
+function kernelLimit(shape: readonly number[], activation: Activation): number {
   const window = size(shape.slice(0, -2));
   const fanIn = window * shape.at(-2)!;
   const fanOut = window * shape.at(-1)!;
-  const limit = Math.sqrt(6 / (rectifiers.includes(activation) ? fanIn : fanIn + fanOut));
+  return Math.sqrt(6 / (rectifiers.includes(activation) ? fanIn : fanIn + fanOut));
+}
+
+function fillUniform(into: Float32Array, limit: number, seed: number, layer: number): void {
   const random = keyed(seed, purposes.initialWeights, layer);
   for (let i = 0; i < into.length; i += 1) into[i] = (2 * random.next() - 1) * limit;
 }

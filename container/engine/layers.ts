@@ -76,11 +76,15 @@ export function operation(plan: LayerPlan, layer: number): Operation {
     case 'maxPooling2d':
     case 'averagePooling2d':
       return pooling(plan);
+    case 'globalMaxPooling2d':
+    case 'globalAveragePooling2d':
+      return globalPooling(plan);
     case 'flatten':
-      return (x) => ({
-        y: reshape(x, [x.shape[0]!, x.size / x.shape[0]!]),
-        backward: (dy) => ({ dx: reshape(dy, x.shape), gradients: [] }),
-      });
+      return reshaping((x) => [x.size / x.shape[0]!]);
+    case 'reshape':
+      return reshaping(() => plan.targetShape);
+    case 'embedding':
+      return embedding(plan);
     case 'dropout':
       return dropout(plan.rate, layer);
     case 'batchNormalization':
@@ -167,6 +171,54 @@ function pooling(plan: PlanOf<'maxPooling2d' | 'averagePooling2d'>): Operation {
           ? maxPoolGradient(values(x), values(y), values(dy), shape, window)
           : averagePoolGradient(values(dy), shape, window);
         return { dx: tensor(dx, shape, 'float32'), gradients: [] };
+      },
+    };
+  };
+}
+
+/** One window over the whole image. */
+function globalPooling({ kind, name }: PlanOf<'globalMaxPooling2d' | 'globalAveragePooling2d'>): Operation {
+  const windows = kind === 'globalMaxPooling2d' ? 'maxPooling2d' : 'averagePooling2d';
+  return (x, weights, mode) => {
+    const whole = [x.shape[1]!, x.shape[2]!] as const;
+    const plan = { kind: windows, name, poolSize: whole, strides: whole, padding: 'valid' } as const;
+    const { y, backward } = pooling(plan)(x, weights, mode);
+    return {
+      y: reshape(y, [x.shape[0]!, x.shape[3]!]),
+      backward: (dy, needsInput) => backward(reshape(dy, y.shape), needsInput),
+    };
+  };
+}
+
+function reshaping(shapeOf: (x: Tensor) => readonly number[]): Operation {
+  return (x) => ({
+    y: reshape(x, [x.shape[0]!, ...shapeOf(x)]),
+    backward: (dy) => ({ dx: reshape(dy, x.shape), gradients: [] }),
+  });
+}
+
+/** Rows of a table, as plain loops: what is no row of it gives NaN, where the backends read what lies beside it. */
+function embedding({ inputDim, outputDim }: PlanOf<'embedding'>): Operation {
+  const rowOf = (id: number): number => (Number.isInteger(id) && id >= 0 && id < inputDim ? id : -1);
+  return (x, weights) => {
+    const ids = values(x).slice();
+    const table = values(weights.get('embeddings'));
+    const y = new Float32Array(ids.length * outputDim).fill(Number.NaN);
+    for (const [i, id] of ids.entries()) {
+      const row = rowOf(id);
+      if (row >= 0) y.set(table.subarray(row * outputDim, (row + 1) * outputDim), i * outputDim);
+    }
+    return {
+      y: tensor(y, [...x.shape, outputDim], 'float32'),
+      backward: (dy) => {
+        const gradient = new Float32Array(inputDim * outputDim);
+        const from = values(dy);
+        for (const [i, id] of ids.entries()) {
+          const row = rowOf(id);
+          if (row < 0) continue;
+          for (let j = 0; j < outputDim; j += 1) gradient[row * outputDim + j]! += from[i * outputDim + j]!;
+        }
+        return { dx: undefined, gradients: [tensor(gradient, [inputDim, outputDim], 'float32')] };
       },
     };
   };

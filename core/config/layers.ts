@@ -64,6 +64,23 @@ const pooling = z.strictObject({
   name,
 });
 const bare = z.strictObject({ name });
+const reshape = z
+  .strictObject({
+    targetShape: z
+      .array(whole(1, 2 ** 24, 'Length of an axis.'))
+      .min(1)
+      .max(3)
+      .meta({ description: 'Shape of one sample, e.g. `[28, 28, 1]`.', accepted: 'one to three whole numbers' }),
+    name,
+  })
+  .meta({ description: 'The same values in the same order with another shape.' });
+const embedding = z
+  .strictObject({
+    inputDim: whole(1, 2 ** 24, 'Rows of the table: the inputs are whole numbers from 0 to below it.'),
+    outputDim: whole(1, maxUnits, 'Length of a row.'),
+    name,
+  })
+  .meta({ description: 'A learnt vector for each whole number of the input; the first layer.' });
 const dropout = z
   .strictObject({
     rate: z.number().min(0).lt(1).meta({ description: 'Share of the inputs set to zero in training.' }),
@@ -83,7 +100,11 @@ const shapes = {
   conv2d,
   maxPooling2d: pooling.nullable().meta({ description: 'Largest value of each window.' }),
   averagePooling2d: pooling.nullable().meta({ description: 'Mean of each window.' }),
+  globalMaxPooling2d: bare.nullable().meta({ description: 'Largest value of each channel.' }),
+  globalAveragePooling2d: bare.nullable().meta({ description: 'Mean of each channel.' }),
   flatten: bare.nullable().meta({ description: 'Makes a flat vector of its input.' }),
+  reshape,
+  embedding,
   dropout,
   batchNormalization: batchNormalization.nullable().meta({ description: 'Normalises each channel.' }),
   activation: z
@@ -93,7 +114,14 @@ const shapes = {
 export const layerKinds = Object.keys(shapes) as readonly LayerKind[];
 
 /** Layers that may be written as one word. */
-export const bareLayers = ['flatten', 'maxPooling2d', 'averagePooling2d', 'batchNormalization'] as const;
+export const bareLayers = [
+  'flatten',
+  'maxPooling2d',
+  'averagePooling2d',
+  'globalMaxPooling2d',
+  'globalAveragePooling2d',
+  'batchNormalization',
+] as const;
 
 const mapping = z
   .strictObject({
@@ -101,7 +129,11 @@ const mapping = z
     conv2d: shapes.conv2d.optional(),
     maxPooling2d: shapes.maxPooling2d.optional(),
     averagePooling2d: shapes.averagePooling2d.optional(),
+    globalMaxPooling2d: shapes.globalMaxPooling2d.optional(),
+    globalAveragePooling2d: shapes.globalAveragePooling2d.optional(),
     flatten: shapes.flatten.optional(),
+    reshape: shapes.reshape.optional(),
+    embedding: shapes.embedding.optional(),
     dropout: shapes.dropout.optional(),
     batchNormalization: shapes.batchNormalization.optional(),
     activation: shapes.activation.optional(),
@@ -137,8 +169,14 @@ function resolve(kind: LayerKind, options: z.output<typeof mapping>): LayerConfi
       const { strides, ...rest } = withName(options[kind] ?? pooling.parse({}));
       return { kind, ...rest, strides: strides ?? rest.poolSize };
     }
+    case 'globalMaxPooling2d':
+    case 'globalAveragePooling2d':
     case 'flatten':
-      return { kind, ...withName(options.flatten ?? {}) };
+      return { kind, ...withName(options[kind] ?? {}) };
+    case 'reshape':
+      return { kind, ...withName(options.reshape!) };
+    case 'embedding':
+      return { kind, ...withName(options.embedding!) };
     case 'dropout':
       return { kind, ...withName(options.dropout!) };
     case 'batchNormalization':

@@ -22,6 +22,10 @@ export function checkRules(blocks: Blocks, doubtful: ReadonlySet<string>): Probl
   };
   const { data, network, training, cluster, checkpoint, placement, chaos } = blocks;
   if (network && sure('network.layers', 'network.model')) networkRules(network, no);
+  if (data && network?.layers?.[0]?.kind === 'embedding' && data.normalise.kind !== 'none') {
+    const message = 'changes the numbers, but the first layer is an embedding, which takes whole numbers as they are';
+    no(['data', 'normalise'], message, data.source === 'csv' ? '"none"' : 'another first layer');
+  }
   if (training) trainingRules(training, sure('training.shards'), no);
   if (data && training && sure('data.task', 'training.loss')) taskRules(data, training, no);
   if (network?.layers && training && sure('training.loss')) {

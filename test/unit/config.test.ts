@@ -60,7 +60,7 @@ describe('parseConfig() fills in the defaults', () => {
   it('of layers, in the long and in the short form', () => {
     const config = valid(`version: 1
 name: a
-data: {source: mnist}
+data: {source: csv, path: a.csv, normalise: none}
 network:
   layers:
     - conv2d: {filters: 8}
@@ -68,6 +68,10 @@ network:
     - maxPooling2d
     - averagePooling2d: {poolSize: 3, strides: 1, padding: same}
     - batchNormalization:
+    - globalMaxPooling2d
+    - globalAveragePooling2d: {name: mean}
+    - reshape: {targetShape: [2, 4]}
+    - embedding: {inputDim: 100, outputDim: 8}
     - flatten
     - dropout: {rate: 0.5}
     - dense: {units: 10}
@@ -96,6 +100,10 @@ network:
       { kind: 'maxPooling2d', poolSize: [2, 2], strides: [2, 2], padding: 'valid' },
       { kind: 'averagePooling2d', poolSize: [3, 3], strides: [1, 1], padding: 'same' },
       { kind: 'batchNormalization', momentum: 0.99, epsilon: 0.001 },
+      { kind: 'globalMaxPooling2d' },
+      { kind: 'globalAveragePooling2d', name: 'mean' },
+      { kind: 'reshape', targetShape: [2, 4] },
+      { kind: 'embedding', inputDim: 100, outputDim: 8 },
       { kind: 'flatten' },
       { kind: 'dropout', rate: 0.5 },
       { kind: 'dense', units: 10, activation: 'linear', useBias: true },
@@ -276,6 +284,18 @@ describe('parseConfig() checks what several fields say together:', () => {
     ]);
     const kernel = minimal.replace('dense: { units: 64, activation: relu }', 'conv2d: { filters: 4, kernelSize: 40 }');
     expect(briefly(kernel)[0]).toContain('network.layers[0]: the 40 x 40 window');
+  });
+
+  it('an embedding of numbers that are normalised', () => {
+    const text = (normalise: string) => `version: 1
+name: a
+data: {source: csv, path: a.csv${normalise}}
+network: {layers: [embedding: {inputDim: 9, outputDim: 2}, flatten, dense: {units: 2, activation: softmax}]}
+`;
+    expect(valid(text(', normalise: none')).network.layers?.[0]).toMatchObject({ kind: 'embedding' });
+    expect(briefly(text(''))).toEqual([
+      '3:1 data.normalise: changes the numbers, but the first layer is an embedding, which takes whole numbers as they are',
+    ]);
   });
 
   it('layers and a model, or neither', () => {

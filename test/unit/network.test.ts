@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { inferNetwork } from '../../core/network.ts';
-import { conv, dense, everything, flatten, pool } from './engine/support.ts';
+import type { LayerPlan } from '../../core/plan.ts';
+import { conv, dense, embedding, everything, flatten, globalPool, pool, reshape } from './engine/support.ts';
 
 test('inferNetwork() counts the parameters of the usual networks', () => {
   const mlp = inferNetwork([784], [dense(128, 'relu', 'a'), dense(128, 'relu', 'b'), dense(10, 'softmax')]);
@@ -45,4 +46,21 @@ test('inferNetwork() says which layer does not fit, and what would', () => {
     kind: 'invalid',
     problems: [{ layer: 0, message: 'the 5 x 2 window of layer "pool" is larger than its 4 x 4 input' }],
   });
+  const told = (inputShape: number[], ...layers: LayerPlan[]) => {
+    const shape = inferNetwork(inputShape, layers);
+    return shape.kind === 'invalid' ? shape.problems.map(({ message, accepted }) => `${message}: ${accepted}`) : [];
+  };
+  expect(told([12], reshape(5, 2))).toEqual([
+    'layer "reshape" cannot make [5, 2] with 10 values of [12] with 12 values: a targetShape with 12 values',
+  ]);
+  expect(told([12], globalPool('globalMaxPooling2d'))).toEqual([
+    'layer "global_pool" gets an input of shape [12]: an image of shape [height, width, channels]',
+  ]);
+  const accepted = 'an embedding as the first layer, over a row of whole numbers';
+  expect(told([12], dense(4), embedding(9, 2))).toEqual([
+    `embedding layer "embedding" comes after another layer: ${accepted}`,
+  ]);
+  expect(told([3, 4, 1], embedding(9, 2))).toEqual([
+    `embedding layer "embedding" gets an input of shape [3, 4, 1]: ${accepted}`,
+  ]);
 });

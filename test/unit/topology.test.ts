@@ -64,6 +64,23 @@ test('parseTopology() reads Keras 2 and Keras 3 files, with and without the TF.j
   ).toEqual(expected);
 });
 
+test('parseTopology() refuses an embedding that masks, and a shape that is left open', () => {
+  const ids = { batch_input_shape: [null, 6], name: 'e', input_dim: 9, output_dim: 4 };
+  const open = layer('Reshape', { name: 'r', target_shape: [-1, 2] });
+  expect(problems(model(layer('Embedding', { ...ids, mask_zero: true }), open))).toEqual([
+    'layers[0].config.mask_zero: true is not supported (false)',
+    'layers[1].config.target_shape: [-1,2] is not supported (whole numbers from 1, all of them given)',
+  ]);
+  expect(parseTopology(model(layer('Embedding', ids), layer('Reshape', { name: 'r', target_shape: [24] })))).toEqual({
+    kind: 'network',
+    inputShape: [6],
+    layers: [
+      { kind: 'embedding', name: 'e', inputDim: 9, outputDim: 4 },
+      { kind: 'reshape', name: 'r', targetShape: [24] },
+    ],
+  });
+});
+
 test('parseTopology() reports every problem of every layer at once (T2), and ignores nothing it cannot train (T1)', () => {
   const found = problems(
     model(

@@ -4,6 +4,7 @@ export { columnsToImage, imageToColumns } from './convolution.ts';
 export { convolve, convolveScratch, packedFilters, packFilters, padPlanes, turnKernel } from './direct.ts';
 export { convolveGradient, gradientScratch } from './direct-gradient.ts';
 export { dropoutMask } from './dropout.ts';
+export { embed, embedGradient } from './embedding.ts';
 export { loss } from './loss.ts';
 export {
   normApplyPlanes,

@@ -15,9 +15,10 @@ import { type EngineSpec, firstTrainedLayer, type ValidShape, withoutLastActivat
 import type { Bench, Block } from './bench.ts';
 import { convolutionLayer } from './convolution.ts';
 import { denseLayer } from './dense.ts';
+import { embeddingLayer } from './embedding.ts';
 import { normalisationLayer } from './normalisation.ts';
-import { activationLayer, convert, dropoutLayer, flattenLayer } from './pointwise.ts';
-import { poolingLayer } from './pooling.ts';
+import { activationLayer, convert, dropoutLayer, reshapeLayer } from './pointwise.ts';
+import { globalPoolingLayer, poolingLayer } from './pooling.ts';
 import type { Form, Pass, Site, Step, Sums, Value } from './step.ts';
 
 export interface CompiledStep extends Step {
@@ -108,6 +109,8 @@ function formOf(plan: LayerPlan): Form | 'any' {
     case 'conv2d':
     case 'maxPooling2d':
     case 'averagePooling2d':
+    case 'globalMaxPooling2d':
+    case 'globalAveragePooling2d':
       return 'planes';
     case 'activation':
       return plan.activation === 'softmax' ? 'rows' : 'any';
@@ -122,8 +125,11 @@ function build(plan: LayerPlan, site: Site): Step {
   switch (plan.kind) {
     case 'dense':
       return denseLayer(plan, site);
+    case 'embedding':
+      return embeddingLayer(plan, site);
     case 'flatten':
-      return flattenLayer(site);
+    case 'reshape':
+      return reshapeLayer(site);
     case 'dropout':
       return dropoutLayer(plan, site);
     case 'activation':
@@ -133,6 +139,9 @@ function build(plan: LayerPlan, site: Site): Step {
     case 'maxPooling2d':
     case 'averagePooling2d':
       return poolingLayer(plan, site);
+    case 'globalMaxPooling2d':
+    case 'globalAveragePooling2d':
+      return globalPoolingLayer(plan, site);
     case 'batchNormalization':
       return normalisationLayer(plan, site);
   }

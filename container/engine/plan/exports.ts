@@ -7,6 +7,8 @@ export interface Kernels {
   softmax(z: number, a: number, rows: number, width: number): void;
   softmaxGradient(dy: number, a: number, rows: number, width: number): void;
   dropoutMask(a: number, b: number, threshold: number, kept: number, n: number, out: number): void;
+  embed(ids: number, n: number, table: number, rows: number, width: number, y: number): void;
+  embedGradient(ids: number, n: number, dy: number, rows: number, width: number, out: number): void;
   loss(kind: number, z: number, t: number, rows: number, width: number, gradient: number, correct: number): number;
   sgd(w: number, sum: number, n: number, scale: number, rate: number): number;
   momentum(

@@ -118,7 +118,7 @@ export function convert(site: Site, form: Form): Step {
   };
 }
 
-/** One row of all values, which is the order of rows already. */
-export function flattenLayer({ input, shape }: Site): Step {
+/** Another shape for the same values: they lie in the order of rows already. */
+export function reshapeLayer({ input, shape }: Site): Step {
   return { output: { ...input, shape }, forward: () => {}, backward: () => {} };
 }

@@ -1,4 +1,4 @@
-/** Max and average pooling of planes. */
+/** Max and average pooling of planes, by windows or whole. */
 import type { LayerPlan } from '../../../core/plan.ts';
 import type { PoolArguments } from './exports.ts';
 import type { Site, Step } from './step.ts';
@@ -46,4 +46,18 @@ export function poolingLayer(
       kernels.maxPoolGradient(offset, places.offset, samples * channels, inside, outside, input.gradient.offset);
     },
   };
+}
+
+/** One window over the whole plane. */
+export function globalPoolingLayer(
+  { kind, name }: Extract<LayerPlan, { kind: 'globalMaxPooling2d' | 'globalAveragePooling2d' }>,
+  site: Site,
+): Step {
+  const [height, width, channels] = site.input.shape as readonly [number, number, number];
+  const whole = [height, width] as const;
+  const windows = kind === 'globalMaxPooling2d' ? 'maxPooling2d' : 'averagePooling2d';
+  const plan = { kind: windows, name, poolSize: whole, strides: whole, padding: 'valid' } as const;
+  const step = poolingLayer(plan, { ...site, shape: [1, 1, channels] });
+  // One value a channel lies the same in rows.
+  return { ...step, output: { ...step.output, shape: site.shape, form: 'rows' } };
 }

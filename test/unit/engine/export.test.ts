@@ -16,12 +16,14 @@ import {
   dropout,
   everything,
   flatten,
+  globalPool,
   lenet,
   mlp,
   type Net,
   norm,
   pool,
   slice,
+  words,
 } from './support.ts';
 
 /** As a reader of the two files would load it. */
@@ -51,6 +53,11 @@ const curves: Net = {
   ],
   loss: 'softmaxCrossEntropy',
 };
+const wholes: Net = {
+  inputShape: [6, 5, 2],
+  layers: [conv(4, { activation: 'tanh' }), globalPool('globalMaxPooling2d'), dense(3, 'softmax')],
+  loss: 'softmaxCrossEntropy',
+};
 const binary: Net = { inputShape: [3], layers: [dense(4, 'tanh'), dense(1, 'sigmoid')], loss: 'sigmoidCrossEntropy' };
 const logits: Net = { inputShape: [3], layers: [dense(4, 'tanh'), dense(3)], loss: 'softmaxCrossEntropy' };
 const regression: Net = { inputShape: [3], layers: [dense(4, 'swish'), dense(2)], loss: 'meanSquaredError' };
@@ -68,7 +75,7 @@ function judge({ loss }: Net, raw: Tensor, target: Float32Array, areLogits: bool
   }
 }
 
-const exported = { mlp, lenet, everything, curves, binary, logits, regression };
+const exported = { mlp, lenet, everything, curves, binary, logits, regression, words, wholes };
 const engines = ['tensorflow', ...providers] as const;
 
 test.each(engines.flatMap((by) => Object.entries(exported).map(([name, net]) => [name, by, net] as const)))(
@@ -94,7 +101,7 @@ test.each(engines.flatMap((by) => Object.entries(exported).map(([name, net]) => 
 );
 
 test('the exported topology reads back as the layers it was made of, also after tfjs-layers has written it', async () => {
-  for (const net of [mlp, lenet, everything, curves]) {
+  for (const net of [mlp, lenet, everything, curves, words, wholes]) {
     const exported = (await build(net)).exportModel();
     const expected = { kind: 'network', inputShape: net.inputShape, layers: net.layers };
     expect(parseTopology(exported.topology)).toEqual(expected);

@@ -9,10 +9,13 @@ import {
   conv,
   dense,
   dropout,
+  embedding,
   flatten,
+  globalPool,
   type Net,
   norm,
   pool,
+  reshape,
 } from './support.ts';
 
 const norm2 = (values: ArrayLike<number>): number => Math.hypot(...Array.from(values));
@@ -93,6 +96,18 @@ const cases: Record<string, Net> = {
     pool('averagePooling2d', { poolSize: [2, 2], strides: [1, 2], padding: 'same' } as never),
     flatten,
   ),
+  globalMaxPooling2d: classifier(image, conv(3), globalPool('globalMaxPooling2d')),
+  globalAveragePooling2d: classifier(image, conv(3), globalPool('globalAveragePooling2d')),
+  reshape: classifier(
+    [24],
+    dense(30, 'tanh', 'first'),
+    reshape(5, 3, 2),
+    conv(2),
+    reshape(6, 5),
+    dense(4, 'tanh'),
+    flatten,
+  ),
+  embedding: classifier([5], embedding(6, 4), flatten, dense(5, 'tanh')),
   dropout: classifier([6], dense(8, 'tanh'), dropout(0.5)),
   'batchNormalization of rows': classifier([4], dense(6), norm, activation('tanh')),
   'batchNormalization of images': classifier(image, conv(3), norm, flatten),

@@ -11,12 +11,16 @@ import {
   dense,
   distance,
   dropout,
+  embedding,
   everything,
   flatten,
+  globalPool,
   lenet,
   type Net,
   norm,
   pool,
+  reshape,
+  words,
 } from './support.ts';
 
 const tolerance = 3e-5;
@@ -151,6 +155,33 @@ describe.each(providers)('%s', (provider) => {
         await expectAgreement(classifier(image, layer, conv(3, { activation: 'relu' }), flatten), provider, 3);
       }),
       { numRuns: 20 },
+    );
+  });
+
+  test('global pooling of any shape', async () => {
+    await fc.assert(
+      fc.asyncProperty(images, fc.boolean(), async (image, isMax) => {
+        const layer = globalPool(isMax ? 'globalMaxPooling2d' : 'globalAveragePooling2d');
+        await expectAgreement(classifier(image, conv(3), layer), provider, 3);
+        await expectAgreement(classifier(image, conv(5, { activation: 'tanh' }), layer, dense(4, 'tanh')), provider, 3);
+      }),
+      { numRuns: 10 },
+    );
+  });
+
+  test('reshaping and embeddings', async () => {
+    const between = [dense(30, 'tanh', 'a'), reshape(5, 3, 2), conv(4), reshape(6, 10), dense(3, 'tanh', 'b'), flatten];
+    await expectAgreement(classifier([8], ...between), provider, 7);
+    await expectAgreement(words, provider, 9);
+    await fc.assert(
+      fc.asyncProperty(pair(9), fc.integer({ min: 1, max: 9 }), async ([rows, width], length) => {
+        await expectAgreement(
+          classifier([length], embedding(rows, width), flatten, dense(3, 'tanh', 'a')),
+          provider,
+          6,
+        );
+      }),
+      { numRuns: 10 },
     );
   });
 

@@ -20,6 +20,7 @@ import {
   norm,
   pool,
   slice,
+  words,
 } from './support.ts';
 
 const colour: Net = {
@@ -41,7 +42,7 @@ const wide: Net = {
   layers: [dense(130, 'relu', 'a'), dropout(0.2), dense(67, 'relu', 'b'), dense(10, 'softmax', 'c')],
   loss: 'softmaxCrossEntropy',
 };
-const nets: Record<string, Net> = { mlp, wide, lenet, everything, colour };
+const nets: Record<string, Net> = { mlp, wide, lenet, everything, colour, words };
 
 /** Shards [from, to) of a batch that is cut into `count`, as a worker gets them. */
 function shardsOf(net: Net, size: number, count: number, from = 0, to = count): KeyedBatch[] {
@@ -220,6 +221,16 @@ describe.each(providers)('%s', (provider) => {
     data.features[5] = Number.NaN;
     expect(compiled(lenet, provider).findNonFinite(data)).toBe('c1_0');
     expect(contribution(compiled(lenet, provider), data)[images.layout.parameterLength]).toBeNaN();
+  });
+
+  test('a number that is no row of the embedding shows in the loss, with the name of the layer', () => {
+    for (const wrong of [7, -1, 0.5, 1e9, Number.NaN]) {
+      const engine = compiled(words, provider);
+      const batch = batchFor(words, 4);
+      batch.features[17] = wrong;
+      expect(contribution(engine, batch)[engine.layout.parameterLength]).toBeNaN();
+      expect(engine.findNonFinite(batch)).toBe('embedding');
+    }
   });
 
   test('an update that leaves the numbers shows in the next loss, whatever the optimizer (E6)', () => {

@@ -35,6 +35,17 @@ export const pool = (
   more: Partial<Extract<LayerPlan, { kind: 'maxPooling2d' | 'averagePooling2d' }>> = {},
 ): LayerPlan => ({ kind, name: 'pool', poolSize: [2, 2], strides: [2, 2], padding: 'valid', ...more });
 
+export const globalPool = (kind: 'globalMaxPooling2d' | 'globalAveragePooling2d'): LayerPlan => ({
+  kind,
+  name: 'global_pool',
+});
+export const reshape = (...targetShape: number[]): LayerPlan => ({ kind: 'reshape', name: 'reshape', targetShape });
+export const embedding = (inputDim: number, outputDim: number): LayerPlan => ({
+  kind: 'embedding',
+  name: 'embedding',
+  inputDim,
+  outputDim,
+});
 export const flatten: LayerPlan = { kind: 'flatten', name: 'flatten' };
 export const dropout = (rate: number): LayerPlan => ({ kind: 'dropout', name: 'dropout', rate });
 export const norm: LayerPlan = { kind: 'batchNormalization', name: 'norm', momentum: 0.9, epsilon: 1e-3 };
@@ -102,14 +113,29 @@ export async function build(net: Net, backend: Backend = 'wasm'): Promise<Engine
   );
 }
 
-/** Random features, one-hot targets (or values for a regression), from the seed alone. */
+/** Numbers of words in, an image of their vectors, one number for each filter out. */
+export const words: Net = {
+  inputShape: [12],
+  layers: [
+    embedding(7, 6),
+    reshape(6, 4, 3),
+    conv(5, { activation: 'tanh' }),
+    globalPool('globalAveragePooling2d'),
+    dense(4, 'softmax'),
+  ],
+  loss: 'softmaxCrossEntropy',
+  optimizer: { kind: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-7 },
+};
+
+/** Random features (numbers of rows for an embedding), one-hot targets (or values for a regression), from the seed alone. */
 export function batchFor(net: Net, size: number, seed = 1): Batch {
   const shape = inferNetwork(net.inputShape, net.layers);
   if (shape.kind === 'invalid') throw new Error('does not fit');
+  const [first] = net.layers;
   const random = keyed(seed, 77);
   const width = shape.outputShape.reduce((a, b) => a * b, 1);
   const features = Float32Array.from({ length: size * net.inputShape.reduce((a, b) => a * b, 1) }, () =>
-    random.normal(),
+    first?.kind === 'embedding' ? Math.floor(random.next() * first.inputDim) : random.normal(),
   );
   const targets = new Float32Array(size * width);
   for (let sample = 0; sample < size; sample += 1) {
