@@ -82,7 +82,7 @@ export class Follower {
     return peer === this.leader?.taskId;
   }
 
-  /** This member holds the lease: so it says itself, or so says the table. */
+  /** This member holds the lease: so says the table. */
   follow(leader: GangMember, fence: number): Effect[] {
     if (fence < this.fence) return [];
     if (fence > this.fence || !this.follows(leader.taskId)) {

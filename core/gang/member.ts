@@ -9,6 +9,7 @@
  *  MB3 Who loses the lease, or was not prepared for the generation of its leader, does not go: its state may be the only
  *      one. It says where it stands, and is counted in again or told that it is out.
  *  MB4 Whatever we wait for, somebody is asked again or complained about when it does not come.
+ *  MB5 Who leads is what the table says: whoever claims it on the wire only makes us look there. A mere member is not obeyed.
  */
 import type { GangMember, TaskId } from '../run.ts';
 import type { Effect, Event } from './effects.ts';
@@ -37,6 +38,9 @@ export interface MemberOptions {
   /** What the heartbeat says; asked for with every beat. */
   readonly report: () => BeatReport;
 }
+
+/** What we do only for the holder of the lease (MB5). */
+const leaderTypes: ReadonlySet<string> = new Set(['prepare', 'begin', 'fetch', 'dismiss']);
 
 export class Member {
   generation = 0;
@@ -135,11 +139,11 @@ export class Member {
     this.lost.delete(from);
     this.patience.heard(from, message.type === 'beat' ? message.slowestMs : undefined);
     if (message.type !== 'beat' || message.leads) this.follower.heard(from);
+    if (leaderTypes.has(message.type) && !this.follower.follows(from))
+      return [this.refusal(from, message.type, 'the sender does not lead us')];
     switch (message.type) {
       case 'lead':
-        return this.leading === undefined
-          ? this.follower.follow(message.member, message.fence)
-          : [this.follower.seek()];
+        return [this.follower.seek()];
       case 'hello':
         return this.leading?.hello(message) ?? this.follower.pointTo(message.member);
       case 'welcome':
@@ -172,8 +176,9 @@ export class Member {
       case 'leaving':
         return this.leading?.lost([from], 'left') ?? [];
       case 'dismiss':
-        return this.follower.follows(from) ? [{ type: 'exit', why: 'dismissed', save: false }] : [];
+        return [{ type: 'exit', why: 'dismissed', save: false }];
       case 'fenced':
+        // It may come before we know of the leader that says so; to stop is never wrong.
         return message.generation > this.generation || this.follower.follows(from)
           ? this.fencedBy(message.generation)
           : [];

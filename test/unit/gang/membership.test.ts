@@ -18,6 +18,18 @@ const worker = (index: number): GangMember => ({
 const patience = { floorMs: 1_000, firstStepMs: 1_000, blinkMs: 1_000 };
 const report = { state: 'training', memoryMiB: 0, computeShare: 0, wireShare: 0, waitShare: 0 } as const;
 
+function memberOf(self: GangMember): Member {
+  return new Member({
+    self,
+    shape: { shards: 4, vectorLength: 8, stepsPerEpoch: 10, totalSteps: 10, checkpointEvery: 0 },
+    leader: { workersMin: 1, workersMax: 3, parameterServers: 0, gatherMs: 100 },
+    heartbeatIntervalMs: 100,
+    patience,
+    graceMs: 100,
+    report: () => report,
+  });
+}
+
 const sentTo = (effects: readonly Effect[], to: GangMember): readonly Message[] =>
   effects.flatMap((effect) => (effect.type === 'send' && effect.to.taskId === to.taskId ? [effect.message] : []));
 const kinds = (effects: readonly Effect[]): readonly string[] => effects.map((effect) => effect.type);
@@ -27,15 +39,7 @@ describe('a member that was not prepared for the generation of its leader (MB3)'
 
   /** In generation 3 of `first`, who is lost; then `second` leads. */
   function survivor(): Member {
-    const member = new Member({
-      self,
-      shape: { shards: 4, vectorLength: 8, stepsPerEpoch: 10, totalSteps: 10, checkpointEvery: 0 },
-      leader: { workersMin: 1, workersMax: 3, parameterServers: 0, gatherMs: 100 },
-      heartbeatIntervalMs: 100,
-      patience,
-      graceMs: 100,
-      report: () => report,
-    });
+    const member = memberOf(self);
     const gang: Gang = { generation: 3, leader: first.taskId, workers: [first, self, second], servers: [] };
     const leads = { ...first, fence: 1, beat: 0, durationMs: 0 };
     const from = first.taskId;
@@ -43,7 +47,7 @@ describe('a member that was not prepared for the generation of its leader (MB3)'
     member.handle({ type: 'message', from, message: { type: 'welcome', generation: 2 } }, 1);
     member.handle({ type: 'message', from, message: { type: 'prepare', generation: 3, leader: from } }, 2);
     member.handle({ type: 'message', from, message: { type: 'begin', gang, fromStep: 0, behind: [] } }, 3);
-    member.handle({ type: 'message', from: second.taskId, message: { type: 'lead', member: second, fence: 2 } }, 4);
+    member.handle({ type: 'lease-other', row: { ...leads, ...second, fence: 2 } }, 4);
     member.handle({ type: 'message', from: second.taskId, message: { type: 'welcome', generation: 4 } }, 5);
     return member;
   }
@@ -73,6 +77,39 @@ describe('a member that was not prepared for the generation of its leader (MB3)'
     const member = survivor();
     expect(member.handle({ type: 'message', from: second.taskId, message: beat(3) }, 6)).toEqual([]);
     expect(member.handle({ type: 'message', from: first.taskId, message: beat(9) }, 7)).toEqual([]);
+  });
+});
+
+describe('whoever does not hold the lease (MB5)', () => {
+  const [self, first, second] = [worker(1), worker(0), worker(2)];
+
+  function follower(): Member {
+    const member = memberOf(self);
+    member.handle({ type: 'lease-other', row: { ...first, fence: 1, beat: 0, durationMs: 0 } }, 0);
+    return member;
+  }
+  const says = (member: Member, from: GangMember, message: Message): readonly Effect[] =>
+    member.handle({ type: 'message', from: from.taskId, message }, 1);
+
+  test('prepares nobody for a generation, however great', () => {
+    const member = follower();
+    const prepare = (generation: number): Message => ({ type: 'prepare', generation, leader: second.taskId });
+    expect(kinds(says(member, second, prepare(2 ** 32 - 1)))).toEqual(['record']);
+    expect(member.generation).toBe(0);
+    expect(sentTo(says(member, first, prepare(1)), first)).toMatchObject([{ type: 'prepared', generation: 1 }]);
+  });
+
+  test('dismisses nobody', () => {
+    const member = follower();
+    expect(kinds(says(member, second, { type: 'dismiss', generation: 9 }))).toEqual(['record']);
+    expect(kinds(says(member, first, { type: 'dismiss', generation: 0 }))).toEqual(['exit']);
+  });
+
+  test('is not followed for saying that it leads: the table is asked', () => {
+    const member = follower();
+    const effects = says(member, second, { type: 'lead', member: second, fence: Number.MAX_SAFE_INTEGER });
+    expect(kinds(effects)).toEqual(['seek-leader']);
+    expect(kinds(says(member, second, { type: 'dismiss', generation: 9 }))).toEqual(['record']);
   });
 });
 
