@@ -11,6 +11,7 @@ import { randomIds } from '../../cloud/embedded/ids.ts';
 import { createTable } from '../../cloud/embedded/table.ts';
 import { Transport } from '../../container/wire/transport.ts';
 import type { Message } from '../../core/gang/messages.ts';
+import { plainPool } from '../../core/gang/vector-pool.ts';
 import { type GangMember, type GangRow, keys, type RunResult, type WireRow } from '../../core/run.ts';
 import { Lab, small, until } from './harness.ts';
 
@@ -80,6 +81,7 @@ function insider(runId: string, secret: string): Transport {
     bind: '127.0.0.1',
     secure: false,
     limits: { vectorLength: 20_000_000, stateLength: 20_000_000 },
+    pool: plainPool,
     onHeard: nothing,
     onMessage: nothing,
     onLost: nothing,
