@@ -132,13 +132,16 @@ export class Replica {
     return total;
   }
 
-  /** One update. Answers the mean loss of the step. */
+  /**
+   * One update. Answers the mean loss of the step. A loss that is not finite changes no weight: the run ends with it, and
+   * what is left shows which layer it came from.
+   */
   apply(step: number, reduced: Float32Array): number {
     const { training } = this.plan;
     const { contributionLength } = this.engine.layout;
     const own = reduced.subarray(0, contributionLength);
     const [lossSum, correct, samples] = own.slice(-3) as unknown as [number, number, number];
-    this.engine.update(own, learningRateAt(training, step), step);
+    if (Number.isFinite(lossSum)) this.engine.update(own, learningRateAt(training, step), step);
     const [n, loss, right, ...roll] = this.sums;
     const called = reduced.subarray(contributionLength);
     this.sums = [n + samples, loss + lossSum, right + correct, ...roll.map((sum, i) => sum + (called[i] as number))];
@@ -203,7 +206,11 @@ export class Replica {
 
   /** The first layer with a value that is not finite, looked for with the samples of this step. */
   findNonFinite(step: number): string | undefined {
-    return this.engine.findNonFinite(this.gather(step, { from: 0, to: 1 }).parts[0]!.batch);
+    for (const { batch } of this.gather(step, { from: 0, to: this.plan.training.shards }).parts) {
+      const layer = this.engine.findNonFinite(batch);
+      if (layer !== undefined) return layer;
+    }
+    return undefined;
   }
 
   /** The samples of consecutive shards; valid until the next call, because a sample set has one buffer. */

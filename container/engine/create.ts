@@ -51,19 +51,7 @@ export async function createEngine(plan: Trainable, options: EngineOptions): Pro
     import('./tensorflow.ts'),
   ]);
   const backend = await startBackend(options.backend, options.warn);
-  if (backend === 'wasm') refuseWideStrides(layers);
   return new TensorflowEngine(spec, backend);
-}
-
-/** That backend answers zeros, without a word, for a convolution whose windows leave gaps (tfjs 4.22). */
-function refuseWideStrides(layers: readonly LayerPlan[]): void {
-  const problems = layers.flatMap((layer, i) => {
-    if (layer.kind !== 'conv2d' || layer.strides.every((stride, axis) => stride <= (layer.kernelSize[axis] ?? 0)))
-      return [];
-    const message = `strides ${layer.strides.join(' x ')} are wider than the window, which the engine "tensorflow" gets wrong`;
-    return [{ path: `network.layers[${i}].conv2d.strides`, message, accepted: 'engine: auto' }];
-  });
-  if (problems.length > 0) refuse(problems);
 }
 
 /** The build of the plan compiler's kernels to use, or none for TensorFlow.js. */

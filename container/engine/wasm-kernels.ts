@@ -1,7 +1,8 @@
 /**
  * Repairs the kernels of @tensorflow/tfjs-backend-wasm 4.22 that training needs, out of kernels it has. Forward passes
- * of the stock backend are fast; its gradients are slow or missing:
+ * of the stock backend are fast, with one that is wrong; its gradients are slow or missing:
  *
+ *   Conv2D, FusedConv2D         all zeros where a stride is larger than the window: a window filled up with zeros
  *   BatchMatMul, _FusedMatMul   a transposed operand falls to a scalar loop, 10 to 20 times slower: transpose first
  *   Conv2DBackpropFilter        missing: a convolution over transposed axes, batch and channels exchanged
  *   Conv2DBackpropInput         slow: at stride 1 it is a convolution of the padded gradient with the rotated filter
@@ -44,6 +45,7 @@ export function repairWasmKernels(): void {
   if (repaired) return;
   repaired = true;
   for (const kernel of ['BatchMatMul', '_FusedMatMul']) replace(kernel, transposedProduct);
+  for (const kernel of ['Conv2D', 'FusedConv2D']) replace(kernel, wideStrides);
   replace('Conv2DBackpropInput', convolutionInputGradient);
   replace('Conv2DBackpropFilter', () => convolutionFilterGradient);
   replace('UnsortedSegmentSum', () => segmentSum);
@@ -120,6 +122,35 @@ function pad(x: TensorInfo, top: number, bottom: number, left: number, right: nu
     constantValue: 0,
   };
   return run('PadV2', { x }, paddings);
+}
+
+/** Weights of zero make the window as large as the stride; the image gets as many zeros as the last window needs. */
+function wideStrides(stock: Kernel): Kernel {
+  return (inputs, attributes) => {
+    const { x, filter } = inputs as { x: TensorInfo; filter: TensorInfo };
+    const [height, width] = filter.shape as Shape4;
+    const { strides } = attributes as unknown as Convolution;
+    const [down, across] = typeof strides === 'number' ? [strides, strides] : strides;
+    const [high, wide] = [Math.max(height, down), Math.max(width, across)];
+    if (high === height && wide === width) return stock(inputs, attributes);
+    const info = convolution(x.shape, filter.shape, attributes as unknown as Convolution);
+    const { top, left } = info.padInfo;
+    const missing = (count: number, stride: number, window: number, before: number, length: number): number =>
+      Math.max(0, (count - 1) * stride + window - before - length);
+    const bottom = missing(info.outHeight, down, high, top, info.inHeight);
+    const right = missing(info.outWidth, across, wide, left, info.inWidth);
+    const image = pad(x, top, bottom, left, right);
+    const paddings = [
+      [0, high - height],
+      [0, wide - width],
+      [0, 0],
+      [0, 0],
+    ];
+    const window = run('PadV2', { x: filter }, { paddings: paddings as never, constantValue: 0 });
+    const out = stock({ ...inputs, x: image, filter: window }, { ...attributes, pad: 'valid' });
+    drop(image, window);
+    return out;
+  };
 }
 
 /** Conv2D without padding and with stride 1. */

@@ -25,6 +25,9 @@ const plan = {
     shards,
     batchSize: 50,
     stepsPerEpoch: 3,
+    schedule: { kind: 'constant' },
+    learningRate: 0.01,
+    warmupSteps: 0,
   },
 } as unknown as RunPlan;
 
@@ -85,4 +88,39 @@ test('the total of a step is the same bits however the shards are shared out and
       for (const msPerCall of [0.01, 30, 1000]) expect(await total(step, ends, false, msPerCall)).toEqual(wanted);
     }
   }
+});
+
+test('a loss that is not finite is traced to its layer, in whichever shard it arose', async () => {
+  const clean = samples(140);
+  // One sample of the epoch is so large that the second layer overflows: the first still gives numbers.
+  const spoilt: SampleSet = {
+    ...clean,
+    gather: (indices, from, to) => {
+      const batch = clean.gather(indices, from, to);
+      const row = Array.from(indices).slice(from, to).indexOf(77);
+      if (row >= 0) batch.features.fill(1e38, row * 6, row * 6 + 6);
+      return batch;
+    },
+  };
+  const engine = await createEngine(plan, { warn: () => {} });
+  const { offset, length } = engine.layout.tensors.find(({ name }) => name === 'b/kernel')!;
+  engine.parameters.fill(0.01).fill(1e4, offset, offset + length);
+  engine.parametersChanged();
+  const replica = new Replica(plan, engine, { train: spoilt, validation: clean, test: clean });
+  const meter = new Meter({ monotonic: () => 0 }, () => 0);
+  const layers: (string | undefined)[] = [];
+  for (let step = 0; step < 3; step += 1) {
+    const parts = await replica.contribution(step, { from: 0, to: shards }, () => false, meter);
+    const before = engine.parameters.slice();
+    const loss = replica.apply(step, parts![0]!.vector);
+    layers.push(replica.findNonFinite(step));
+    if (layers.at(-1) === undefined) expect(loss).toSatisfy(Number.isFinite);
+    else {
+      expect(loss).not.toSatisfy(Number.isFinite);
+      expect(engine.parameters).toEqual(before);
+    }
+    engine.parameters.set(before);
+    engine.parametersChanged();
+  }
+  expect(layers.filter((layer) => layer !== undefined)).toEqual(['b']);
 });

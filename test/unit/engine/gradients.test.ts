@@ -75,6 +75,12 @@ const cases: Record<string, Net> = {
     conv(3, { kernelSize: [2, 3], strides: [2, 1], padding: 'valid' }),
     flatten,
   ),
+  'conv2d with gaps between the windows': classifier(
+    image,
+    conv(2, { name: 'first', activation: 'tanh' }),
+    conv(3, { kernelSize: [1, 2], strides: [2, 3] }),
+    flatten,
+  ),
   'two conv2d': classifier(image, conv(3, { name: 'first', activation: 'tanh' }), conv(2), flatten),
   maxPooling2d: classifier(image, conv(3), pool('maxPooling2d'), flatten),
   'maxPooling2d, overlapping, same': classifier(

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createEngine, type Trainable } from '../../../container/engine/create.ts';
 import type { EnginePlan } from '../../../core/plan.ts';
 import { providers } from './plan-support.ts';
-import { conv, dense, flatten } from './support.ts';
+import { dense } from './support.ts';
 
 const plan = (wanted: EnginePlan['wanted']): Trainable => ({
   name: 'test',
@@ -52,22 +52,6 @@ test.runIf(hasBlas)('native is named by what its bits depend on, and only taken 
   expect((await createEngine(plan('auto'), { warn })).name).not.toMatch(/native/);
   expect((await createEngine(plan('auto'), { warn, begun: name })).name).toBe(name);
   expect((await createEngine(plan('auto'), { warn, begun: 'native/OpenBLAS-0.0.1-Z80' })).name).not.toMatch(/native/);
-});
-
-test('the TensorFlow.js backend that is wrong about windows with gaps refuses them', async () => {
-  const wide = conv(2, { kernelSize: [1, 1], strides: [2, 2], padding: 'valid' });
-  const layers = [wide, flatten, dense(2, 'softmax')];
-  const network = {
-    kind: 'layers',
-    inputShape: [4, 4, 1],
-    outputShape: [2],
-    layers,
-    parameters: 22,
-    stateParameters: 0,
-  } as const;
-  const making = createEngine({ ...plan('tensorflow'), network }, { backend: 'wasm', warn });
-  await expect(making).rejects.toThrow(/strides 2 x 2 are wider than the window.*accepted: engine: auto/);
-  expect((await createEngine({ ...plan('auto'), network }, { warn })).name).toMatch(/exact|portable/);
 });
 
 /** What each kind of wish gets in a process of its own, and what it says. */

@@ -29,8 +29,9 @@ export function compiled(net: Net, provider: Provider): PlanEngine {
 }
 
 /**
- * The same network on both (TensorFlow.js on its plain backend: the WebAssembly one answers zeros for a convolution whose
- * stride is larger than its window), with the same weights, moved off the zeros and ones that hide mistakes. */
+ * The same network on both (TensorFlow.js on its plain backend, whose kernels we did not write), with the same weights,
+ * moved off the zeros and ones that hide mistakes.
+ */
 export async function sideBySide(net: Net, provider: Provider): Promise<{ ours: PlanEngine; theirs: Engine }> {
   const theirs = await build(net, 'cpu');
   const ours = compiled(net, provider);

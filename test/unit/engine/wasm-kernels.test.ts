@@ -61,7 +61,20 @@ const convolutions = [
   { x: [1, 9, 6, 2], filter: [2, 3, 2, 5], strides: [3, 1], pad: 'valid', y: [1, 3, 4, 5] },
   { x: [2, 4, 4, 3], filter: [1, 1, 3, 2], strides: [1, 1], pad: 'same', y: [2, 4, 4, 2] },
   { x: [1, 3, 3, 2], filter: [4, 4, 2, 2], strides: [1, 1], pad: 'same', y: [1, 3, 3, 2] },
+  // Windows with gaps between them, at the edges too.
+  { x: [2, 7, 8, 3], filter: [1, 1, 3, 4], strides: [2, 2], pad: 'valid', y: [2, 4, 4, 4] },
+  { x: [2, 7, 8, 3], filter: [1, 2, 3, 4], strides: [3, 5], pad: 'same', y: [2, 3, 2, 4] },
+  { x: [1, 9, 4, 2], filter: [2, 3, 2, 2], strides: [4, 1], pad: 'valid', y: [1, 2, 2, 2] },
 ] as const;
+
+test.each(convolutions)('the convolution %j, plain and with bias and activation', ({ x, filter, strides, pad, y }) => {
+  const attributes = { strides, pad, dataFormat: 'NHWC', dilations: [1, 1], dimRoundingMode: null };
+  const inputs = () => ({ x: random([...x], 1), filter: random([...filter], 2) });
+  expect(run('Conv2D', inputs(), attributes).shape).toEqual(y);
+  expect(compare(() => run('Conv2D', inputs(), attributes))).toBeLessThan(2e-5);
+  const fused = () => ({ ...inputs(), bias: random([filter[3]], 4) });
+  expect(compare(() => run('FusedConv2D', fused(), { ...attributes, activation: 'relu' }))).toBeLessThan(2e-5);
+});
 
 test.each(convolutions)('gradients of the convolution %j', ({ x, filter, strides, pad, y }) => {
   const attributes = { strides, pad, dataFormat: 'NHWC', dimRoundingMode: null };
