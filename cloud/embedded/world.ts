@@ -90,8 +90,6 @@ export async function openWorld(options: WorldOptions): Promise<EmbeddedWorld> {
       ...(options.baseFolder === undefined ? {} : { baseFolder: options.baseFolder }),
     }),
     notices: createNotices(bus),
-    // Whoever looks at a laptop looks at `status`.
-    metrics: { put: () => undefined },
     clock,
     ids,
     log,

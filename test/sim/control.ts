@@ -2,8 +2,7 @@
  * The control plane in a few lines: launches what is missing, stops what was dropped, and hears of everything late, twice,
  * or after something that happened later. The real one is tested in test/statemachine.
  */
-import type { MemberRow, ProgressRow, TaskRow } from '../../core/run.ts';
-import { keys } from '../../core/run.ts';
+import { keys, type MemberRow, type TaskRow, type WatchRow } from '../../core/run.ts';
 import type { Agenda } from './agenda.ts';
 import type { Dials, Mishap } from './dials.ts';
 import type { Host } from './host.ts';
@@ -33,7 +32,7 @@ export class Control {
   /** As far as we know. */
   private readonly running = new Map<Host, Host['role']>();
   private readonly stopping = new Set<Host>();
-  private beat = { value: -1, sinceMs: 0 };
+  private heardAtMs = 0;
   /** All that are wanted have been there at once. */
   private complete = false;
   private launching = { worker: 0, 'parameter-server': 0 };
@@ -43,7 +42,14 @@ export class Control {
   }
 
   start(): void {
+    const watch: WatchRow = { turn: 1, token: 'watch', seen: Number.MAX_SAFE_INTEGER };
+    this.fleet.storage.put(undefined, keys.watch, watch, { absent: true });
     this.round();
+  }
+
+  /** Of the token of Watch: somebody leads. */
+  heartbeat(): void {
+    this.heardAtMs = this.fleet.agenda.nowMs;
   }
 
   /** A task has stopped: we hear of it later, perhaps twice. */
@@ -76,7 +82,7 @@ export class Control {
     for (const role of ['worker', 'parameter-server'] as const) {
       for (let i = this.here(role) + this.launching[role]; i < wanted[role]; i += 1) this.launch(role);
     }
-    this.watchBeat();
+    this.watch();
     agenda.at(roundMs, () => this.round());
   }
 
@@ -95,13 +101,10 @@ export class Control {
     return count;
   }
 
-  /** Nobody reports for a whole heartbeat of Watch: none of them can be of use. */
-  private watchBeat(): void {
-    const { agenda, storage } = this.fleet;
-    const value = storage.get<ProgressRow>(keys.progress)?.value.beat ?? -1;
-    if (value !== this.beat.value) this.beat = { value, sinceMs: agenda.nowMs };
-    if (agenda.nowMs - this.beat.sinceMs < silentMs) return;
-    this.beat = { value, sinceMs: agenda.nowMs };
+  /** Nobody leads for a whole heartbeat of Watch: none of them can be of use. */
+  private watch(): void {
+    if (this.fleet.agenda.nowMs - this.heardAtMs < silentMs) return;
+    this.heartbeat();
     for (const host of [...this.running.keys()]) this.fleet.kill(host);
   }
 

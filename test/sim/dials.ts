@@ -12,6 +12,7 @@ export const faultKinds = [
   'vanish',
   'pause',
   'pause-leader',
+  'suspend',
   'stall',
   'interrupt',
   'break-link',
@@ -44,6 +45,7 @@ export type Mishap = (typeof mishaps)[number];
 const moments = [
   'get leader',
   'put leader',
+  'get gang',
   'put gang',
   'get outcome',
   'put outcome',

@@ -2,7 +2,7 @@
 import type { Agenda } from './agenda.ts';
 import type { Dials, FaultKind } from './dials.ts';
 import type { Host } from './host.ts';
-import type { Network } from './network.ts';
+import { handshakeMs, type Network } from './network.ts';
 import type { Storage } from './storage.ts';
 import type { SimTask } from './task.ts';
 
@@ -17,14 +17,27 @@ export interface Target {
 }
 
 /** What can strike one process at a moment of its own. */
-const ambushes = ['kill', 'vanish', 'pause', 'stall', 'interrupt', 'isolate', 'cut-storage', 'slow-storage'] as const;
+const ambushes = [
+  'kill',
+  'vanish',
+  'pause',
+  'stall',
+  'interrupt',
+  'isolate',
+  'cut-storage',
+  'slow-storage',
+] as const satisfies readonly FaultKind[];
 const ambushChance = 0.15;
 
 export class Faults {
   private readonly target: Target;
+  private readonly ambushes: readonly FaultKind[];
+  private awakeFromMs = 0;
 
   constructor(target: Target) {
     this.target = target;
+    const drawn = ambushes.filter((kind) => target.dials.faults.includes(kind));
+    this.ambushes = drawn.length > 0 ? drawn : ambushes;
   }
 
   start(): void {
@@ -43,7 +56,7 @@ export class Faults {
     const { agenda, dials } = this.target;
     if (!what.startsWith(dials.ambush) || agenda.nowMs >= dials.faultsUntilMs || !agenda.chance(ambushChance)) return;
     const victim = this.target.tasks().find((task) => task.host === host);
-    if (victim !== undefined) this.strike(agenda.one(ambushes), victim);
+    if (victim !== undefined) this.strike(agenda.one(this.ambushes), victim);
   }
 
   strike(kind: FaultKind, aimedAt?: SimTask): void {
@@ -74,6 +87,15 @@ export class Faults {
       case 'pause-leader':
         this.pause(host, this.duration(3_000, victim));
         return;
+      // A machine that sleeps: nobody has missed anything, so nobody is to be given up for it.
+      case 'suspend': {
+        if (agenda.nowMs < this.awakeFromMs) return;
+        const ms = agenda.between(100, 3_000);
+        // A handshake that is under way may take its time before the next.
+        this.awakeFromMs = agenda.nowMs + ms + handshakeMs;
+        for (const task of tasks) task.host.stop(ms);
+        return;
+      }
       case 'stall':
         this.pause(host, agenda.between(50, 900));
         return;

@@ -14,7 +14,7 @@ import type { Agenda } from './agenda.ts';
 import type { Dials, Mishap } from './dials.ts';
 import type { Host } from './host.ts';
 
-const handshakeMs = 5_000;
+export const handshakeMs = 5_000;
 const probeMs = 1_000;
 const spikeMs = 400;
 const repeatMs = 250;
@@ -92,7 +92,7 @@ export class Network {
       this.dial(lane);
     }
     // What is sent is encoded at once; what becomes of the two copies is each end's own business.
-    const copy = 'payload' in message ? { ...message, payload: message.payload.slice() } : message;
+    const copy = copyOf(message);
     if (lane.open) this.carry(lane, copy);
     else lane.waiting.push(copy);
   }
@@ -196,7 +196,8 @@ export class Network {
     const { netTwice } = this.dials;
     if (netTwice > 0 && message.type !== 'suspect' && this.agenda.chance(netTwice)) {
       this.mishap('message repeated');
-      this.agenda.at(lane.lastAtMs - nowMs + this.agenda.pick(repeatMs), () => this.arrive(lane, message));
+      const again = copyOf(message);
+      this.agenda.at(lane.lastAtMs - nowMs + this.agenda.pick(repeatMs), () => this.arrive(lane, again));
     }
     this.agenda.at(lane.lastAtMs - nowMs, () => {
       lane.arrived.set(number, letter);
@@ -253,4 +254,8 @@ export class Network {
       if (this.agenda.chance(0.2)) this.agenda.at(this.agenda.pick(300), tell);
     });
   }
+}
+
+function copyOf(message: Message): Message {
+  return 'payload' in message ? { ...message, payload: message.payload.slice() } : message;
 }

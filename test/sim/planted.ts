@@ -29,31 +29,114 @@ const roster = 'core/gang/roster.ts';
 const leader = 'core/gang/leader.ts';
 const member = 'core/gang/member.ts';
 const patience = 'core/gang/patience.ts';
-const doubts = 'core/gang/doubts.ts';
 const follower = 'core/gang/follower.ts';
 const driver = 'container/driver.ts';
 const leadership = 'container/leadership.ts';
 const checkpoint = 'container/checkpoint.ts';
 
+/** Over soon, so that many of them can be tried. */
+const brief = {
+  workers: 2,
+  workersMin: 1,
+  servers: 0,
+  shards: 2,
+  epochs: 1,
+  stepsPerEpoch: 2,
+  stopAfter: 0,
+  shardMs: 3,
+  forGood: 0,
+} satisfies Partial<Dials>;
+
 export const planted: readonly Planted[] = [
+  bug(
+    'two take the lease at once',
+    leadership,
+    'const mine: LeaderRow = { taskId, slot, host, port, fence, beat: 0, durationMs: this.leaseMs() };\n    const when = row === undefined ? ({ absent: true } as const) : { version: row.version };',
+    'const mine: LeaderRow = { taskId, slot, host, port, fence, beat: 0, durationMs: this.leaseMs() };\n    const when = { fence };',
+    { faults: ['kill-leader'], workers: 3, shards: 4, workersMin: 1 },
+  ),
+  bug('a parameter server takes the lease', leadership, "if (!free || this.self.role !== 'worker') {", 'if (!free) {', {
+    faults: ['kill-leader'],
+    servers: 2,
+  }),
+  {
+    name: 'the checkpoints of a replaced leader are listed',
+    changes: [
+      {
+        file: checkpoint,
+        find: 'if (before !== undefined && before.fence > manifest.generation)',
+        replace: 'if (before === null)',
+      },
+      {
+        file: checkpoint,
+        find: 'const first = before === undefined ? ({ absent: true } as const) : { version: before.version, fence };',
+        replace: 'const first = before === undefined ? ({ absent: true } as const) : { version: before.version };',
+      },
+      {
+        file: checkpoint,
+        find: '{ version: announced.version, fence });',
+        replace: '{ version: announced.version });',
+      },
+    ],
+    dials: { faults: ['pause'], ambush: 'get checkpoints', forGood: 0, checkpointEvery: 1, checkpointMs: 0 },
+  },
+  bug(
+    'the oldest checkpoint is restored',
+    checkpoint,
+    'for (const manifest of index.manifests) {\n    const parameters',
+    'for (const manifest of [...index.manifests].reverse()) {\n    const parameters',
+    { faults: ['kill-all'], checkpointEvery: 1, checkpointMs: 0 },
+  ),
+  bug(
+    'a save does not wait for the one before',
+    'container/saver.ts',
+    'if (this.saving !== undefined || step <= this.savedStep) return;',
+    'if (step <= this.savedStep) return;',
+    { checkpointEvery: 1, checkpointMs: 0, storageMs: 12 },
+  ),
+  bug('newcomers are not sent what is updated meanwhile', trainer, 'this.borrowers.set(to.taskId, to);', '', {
+    faults: ['kill', 'interrupt'],
+    workers: 3,
+    shards: 4,
+    workersMin: 1,
+  }),
+  {
+    name: 'the gradient of a step that was interrupted is used',
+    changes: [
+      { file: trainer, find: 'gang.generation !== generation || ', replace: '' },
+      {
+        file: trainer,
+        find: "message: { type: 'contribution', generation, step,",
+        replace: "message: { type: 'contribution', generation: gang.generation, step,",
+      },
+      {
+        file: driver,
+        find: 'this.ending !== undefined || member.generation !== generation;',
+        replace: 'this.ending !== undefined;',
+      },
+    ],
+    dials: { faults: ['interrupt', 'break-link'], workers: 3, shards: 4, workersMin: 1 },
+  },
   bug(
     'the reducer takes contributions of older generations',
     reducer,
     'if (gang === undefined || message.generation !== gang.generation)',
     'if (gang === undefined || message.generation > gang.generation)',
+    { netTwice: 0.5, storageMs: 0.5, faults: ['interrupt', 'break-link'], launchMs: 20 },
   ),
   {
     name: 'the reducer takes a contribution twice',
+    dials: { netTwice: 0.5, faults: ['throttle'], workers: 3, shards: 4, workersMin: 1 },
     changes: [
       { file: reducer, find: 'if (this.seen.has(key))', replace: 'if (false)' },
       {
         file: 'core/gang/tree-sum.ts',
         find: `this.waiting.set(\`\${level}/\${index}\`, sum);`,
         replace: `const before = this.waiting.get(\`\${level}/\${index}\`);
-    this.waiting.set(\`\${level}/\${index}\`, before === undefined ? sum : addInto(before, sum));`,
+    if (before !== undefined) this.pool.add(sum, before);
+    this.waiting.set(\`\${level}/\${index}\`, sum);`,
       },
     ],
-    dials: {},
   },
   bug(
     'the reducer adds up in order of arrival',
@@ -85,7 +168,14 @@ export const planted: readonly Planted[] = [
     'effects.push(...this.apply(next.vector));',
     'effects.push(...this.apply(next.vector), ...(this.step % 3 === 0 ? this.apply(next.vector) : []));',
   ),
-  bug('a snapshot is taken from anybody at any time', trainer, 'if (this.donor !== from)', 'if (false)'),
+  bug('a snapshot is taken from anybody at any time', trainer, 'if (this.donor !== from)', 'if (false)', {
+    netTwice: 0.5,
+    storageMs: 0.5,
+    faults: ['kill', 'interrupt'],
+    workers: 3,
+    shards: 4,
+    workersMin: 1,
+  }),
   bug(
     'the leader does not wait for the evaluation',
     trainer,
@@ -104,6 +194,7 @@ export const planted: readonly Planted[] = [
     roster,
     'const late = all.filter((known) => reach(known) < (lender === undefined ? top : top - 1));',
     'const late: Known[] = [];',
+    { faults: ['interrupt', 'kill', 'break-link'], netMs: 4, workers: 3, shards: 4, workersMin: 1 },
   ),
   {
     name: 'a newcomer is counted in without catching up',
@@ -121,12 +212,6 @@ export const planted: readonly Planted[] = [
     ],
     dials: {},
   },
-  bug(
-    'any donor will do, however far behind',
-    roster,
-    'const level = donors.filter((donor) => donor.step >= top - 1);',
-    'const level = this.workers().filter((donor) => donor.hasState);',
-  ),
   bug(
     'begin is sent before all are prepared',
     leader,
@@ -196,26 +281,24 @@ export const planted: readonly Planted[] = [
     member,
     '    this.pause();\n    return this.follower.introduce();',
     '    return this.fencedBy(message.generation);',
-    { ambush: 'send prepare', workers: 4, shards: 4, workersMin: 1 },
+    {
+      ambush: 'send prepare',
+      faults: ['kill'],
+      faultEveryMs: 200,
+      faultsUntilMs: 4_000,
+      launchMs: 20,
+      storageMs: 12,
+      workers: 4,
+      shards: 4,
+      shardMs: 25,
+    },
   ),
   bug(
     'nobody complains about whom he cannot hear',
     'core/gang/signs.ts',
     'const silent = [...waitedFor].filter(',
     'const silent = ([] as TaskId[]).filter(',
-  ),
-  bug(
-    'a complaint that is over still counts',
-    doubts,
-    'const fresh = this.doubts.filter(({ broken, until }) => broken || this.beats - until <= freshBeats);',
-    'const fresh = this.doubts;',
-    { faults: ['stall', 'pause-leader'], workers: 4, shards: 4, workersMin: 1 },
-  ),
-  bug(
-    'silence is counted while we are stopped ourselves',
-    patience,
-    'this.nowMs += Math.min(gapMs, Math.max(this.options.blinkMs, this.longestMs));',
-    'this.nowMs += gapMs;',
+    { faults: ['part-two', 'deafen'], forGood: 0.5, workers: 4, shards: 4, workersMin: 1 },
   ),
   bug(
     'patience has one limit for all',
@@ -256,6 +339,7 @@ export const planted: readonly Planted[] = [
     leadership,
     'const when = before === undefined ? ({ absent: true } as const) : { version: before.version };\n      if (!done',
     'const when = { fence: generation };\n      if (!done',
+    { faults: ['pause', 'break-link'], ambush: 'get gang', forGood: 0, workers: 4, shards: 4, workersMin: 1 },
   ),
   bug(
     'fences are not raised',
@@ -264,35 +348,26 @@ export const planted: readonly Planted[] = [
     'undefined;',
   ),
   bug(
-    'a lost answer is taken for a lost lease',
-    leadership,
-    'if (current?.value.taskId === this.self.taskId) {\n      const { version, value } = current;',
-    'if (current?.value.taskId === this.self.taskId && current.version === this.held?.version) {\n      const { version, value } = current;',
-  ),
-  bug(
     'the progress of a replaced leader is written',
     leadership,
     'put(this.plan.runId, keys.progress, row, { fence: row.generation });',
     'put(this.plan.runId, keys.progress, row, { fence: Number.MAX_SAFE_INTEGER });',
   ),
   bug(
-    'the outcome is written without a fence',
+    'the outcome is written again',
     'container/finish.ts',
-    'if (row !== undefined && row.fence > fence) return false;\n    const when = row === undefined ? ({ absent: true } as const) : { version: row.version, fence };',
-    'const when = row === undefined ? ({ absent: true } as const) : { version: row.version };',
+    'if (settled(row?.value) !== undefined) return true;',
+    '',
+    {
+      ...brief,
+      storageFail: 0.1,
+    },
   ),
-  bug('the outcome is written again', 'container/finish.ts', 'if (settled(row?.value) !== undefined) return true;', ''),
   bug(
     'members are dismissed before the outcome is written',
     driver,
     'const done = await persist(cloud.clock, () => chief.finish(step));',
     'this.dismissAll();\n    const done = await persist(cloud.clock, () => chief.finish(step));',
-  ),
-  bug(
-    'a restore that comes too late is loaded',
-    driver,
-    'if (wanted !== undefined && member.leading?.state === wanted) this.post',
-    'this.post',
   ),
   bug(
     'a snapshot is lent under the wrong step',

@@ -55,6 +55,7 @@ export class Rules {
   private fromStep = 0;
   private newestGang: GangRow | undefined;
   private newestSaved = 0;
+  private readonly savedWhenAsked = new Map<Host, number>();
   private endedAtMs: number | undefined;
   private endedBy: string | undefined;
   /** Training went back to a checkpoint. */
@@ -96,10 +97,17 @@ export class Rules {
     this.steps.set(host.taskId, step);
   }
 
+  /** What is saved after this may come too late for a restore. */
+  asksForCheckpoints(host: Host): void {
+    this.savedWhenAsked.set(host, this.newestSaved);
+  }
+
   /** A leader goes back to a checkpoint. */
   restored(host: Host, step: number): void {
     this.restores += 1;
     if (this.inForce !== undefined) this.startedOver = true;
+    const saved = this.savedWhenAsked.get(host) ?? 0;
+    if (step < saved) this.break(`R2 ${host.taskId} restores step ${step}, and step ${saved} was saved`);
     this.steps.set(host.taskId, step);
     const members = (this.inForce?.workers ?? []).map((worker) => this.seen.host(worker.taskId));
     const well = members.find((other) => other !== undefined && this.isWell(other) && this.stepOf(other) > step);
@@ -132,6 +140,7 @@ export class Rules {
   /** Out is who is not in the newest gang, or whom a leader has dropped. */
   exits(host: Host, why: string): void {
     const { taskId } = host;
+    if (why.startsWith('failed') && !/StorageFailed|TaskLost/.test(why)) this.break(`${taskId} ${why}`);
     if (why === 'fenced' && this.trains(taskId) && !this.droppedEver.has(taskId))
       this.break(`P4 ${taskId} goes as if it were out, and it is in generation ${this.newestGang?.generation}`);
   }

@@ -10,6 +10,7 @@ import { Meter } from '../../container/meter.ts';
 import type { Replica } from '../../container/replica.ts';
 import { freeSlot, takeSlot } from '../../container/slot.ts';
 import type { Transport } from '../../container/wire/transport.ts';
+import { toFailure } from '../../core/failure.ts';
 import { Member } from '../../core/gang/member.ts';
 import type { Gang, Message } from '../../core/gang/messages.ts';
 import type { RunPlan } from '../../core/plan.ts';
@@ -33,6 +34,7 @@ export interface TaskWorld extends Watcher {
   dropped(by: Host, peer: string): void;
   began(host: Host, gang: Gang): void;
   loaded(host: Host, step: number): void;
+  watched(): void;
   released(by: Host, peer: string, holds: boolean): void;
   note(host: Host, event: string, detail: unknown): void;
   ended(host: Host, why: string): void;
@@ -88,7 +90,7 @@ export class SimTask {
       if (self !== undefined) ending = await this.train(cloud, self);
       if (self !== undefined) await freeSlot(cloud, plan.runId, self);
     } catch (error) {
-      ending = `failed: ${error instanceof Error ? error.message : String(error)}`;
+      ending = `failed: ${JSON.stringify(toFailure(error))}`;
     }
     // The transport sends what is queued, then closes.
     agenda.at(1, () => host.enter(() => world.ended(host, ending)));
@@ -216,7 +218,10 @@ export class SimTask {
         stop: () => Promise.reject(new Error('not simulated')),
         describe: () => Promise.reject(new Error('not simulated')),
         succeedTask: () => Promise.resolve('gone'),
-        heartbeatTask: () => Promise.resolve('accepted'),
+        heartbeatTask: () => {
+          if (host.alive) world.watched();
+          return Promise.resolve('accepted');
+        },
       },
     };
     return cloud as Cloud;

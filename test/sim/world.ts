@@ -60,6 +60,7 @@ const timing = {
 /** Lets everything go on that waits for a promise that is settled. Node does this between any two of its own events. */
 const drain = (process as unknown as { _tickCallback: () => void })._tickCallback;
 
+const getCheckpoints = `get ${keys.checkpoints}`;
 const histories = new Map<number, Float32Array[]>();
 const longest = 64;
 const endLimitMs = 60_000;
@@ -210,6 +211,7 @@ export class World implements Ward, TaskWorld {
 
   permit(host: Host, what: string): boolean {
     this.effects += 1;
+    if (what === getCheckpoints) this.rules.asksForCheckpoints(host);
     if (this.dials.ambush !== '') this.faults.passes(host, what);
     if (this.effects !== this.options.crashAt) return host.alive;
     this.note(host, 'crash', what);
@@ -238,6 +240,10 @@ export class World implements Ward, TaskWorld {
 
   took(host: Host, message: Message, generation: number, refused: boolean): void {
     if (host.alive) this.rules.took(host, message, generation, refused);
+  }
+
+  watched(): void {
+    this.control.heartbeat();
   }
 
   loaded(host: Host, step: number): void {
