@@ -1,10 +1,23 @@
 /** The table port on a DynamoDB that runs in this process, for contract tests of the real adapter. */
 import type { AddressInfo } from 'node:net';
-import { CreateTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { CreateTableCommand, type CreateTableCommandInput, DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import dynalite from 'dynalite';
 import { systemIds } from '../../cloud/aws/basics.ts';
 import { awsTable } from '../../cloud/aws/table.ts';
 import type { Table } from '../../cloud/ports.ts';
+
+/** The same keys as infra/table.yml (a test of the stack compares the two). */
+export const tableSchema: Omit<CreateTableCommandInput, 'TableName'> = {
+  AttributeDefinitions: [
+    { AttributeName: 'pk', AttributeType: 'S' },
+    { AttributeName: 'sk', AttributeType: 'S' },
+  ],
+  KeySchema: [
+    { AttributeName: 'pk', KeyType: 'HASH' },
+    { AttributeName: 'sk', KeyType: 'RANGE' },
+  ],
+  BillingMode: 'PAY_PER_REQUEST',
+};
 
 export interface DynaliteTable {
   readonly client: DynamoDBClient;
@@ -34,16 +47,7 @@ export async function startDynalite(): Promise<DynaliteTable> {
     await client.send(
       new CreateTableCommand({
         TableName: name,
-        // The same keys as infra/table.yml (a test of the stack compares the two).
-        AttributeDefinitions: [
-          { AttributeName: 'pk', AttributeType: 'S' },
-          { AttributeName: 'sk', AttributeType: 'S' },
-        ],
-        KeySchema: [
-          { AttributeName: 'pk', KeyType: 'HASH' },
-          { AttributeName: 'sk', KeyType: 'RANGE' },
-        ],
-        BillingMode: 'PAY_PER_REQUEST',
+        ...tableSchema,
       }),
     );
     await new Promise((resolve) => setTimeout(resolve, 20));
