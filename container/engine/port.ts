@@ -94,7 +94,10 @@ export interface Engine {
   update(reduced: Float32Array, learningRate: number, step: number): void;
   evaluate(batch: Batch): Evaluation;
   exportModel(): ExportedModel;
-  /** Name of the first layer whose output or weights are not finite; for the error message of NotConverging. */
+  /**
+   * Name of the first layer whose output or weights are not finite, or of the last when only the loss is not; for the error
+   * message of NotConverging.
+   */
   findNonFinite(batch: Batch): string | undefined;
   dispose(): void;
 }

@@ -126,7 +126,9 @@ export class TensorflowEngine implements Engine {
     const first = this.#spec.layers.findIndex(
       (_, layer) => bad.has(layer) || this.#state.slotsOf(layer).some((slot) => !allFinite(this.#state.view(slot))),
     );
-    return this.#spec.layers[first]?.name;
+    if (first >= 0) return this.#spec.layers[first]?.name;
+    // All values may be finite, and only what the loss makes of the last of them is not, as a float32.
+    return Number.isFinite(Math.fround(this.evaluate(batch).lossSum)) ? undefined : this.#spec.layers.at(-1)?.name;
   }
 
   dispose(): void {

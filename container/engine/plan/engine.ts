@@ -180,6 +180,9 @@ export class PlanEngine implements Engine {
       const layer = this.#spec.layers.findIndex((plan) => name.startsWith(`${plan.name}/`));
       if (!kernels.finite(this.#parameters.offset + offset * 4, length)) bad.add(layer);
     }
+    // All values may be finite, and only what the loss makes of the last of them is not, as a float32.
+    if (bad.size === 0 && !Number.isFinite(Math.fround(this.evaluate(batch).lossSum)))
+      bad.add(this.#spec.layers.length - 1);
     return this.#spec.layers[Math.min(...bad)]?.name;
   }
 

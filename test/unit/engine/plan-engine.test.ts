@@ -223,6 +223,18 @@ describe.each(providers)('%s', (provider) => {
     expect(contribution(compiled(lenet, provider), data)[images.layout.parameterLength]).toBeNaN();
   });
 
+  test('findNonFinite() names the last layer when the loss alone overflows', () => {
+    const net: Net = {
+      inputShape: [2],
+      layers: [dense(3, 'tanh', 'a'), dense(1, 'linear', 'b')],
+      loss: 'meanSquaredError',
+    };
+    const engine = compiled(net, provider);
+    const batch = batchFor(net, 4);
+    batch.targets.fill(1e30);
+    expect(engine.findNonFinite(batch)).toBe('b');
+  });
+
   test('a number that is no row of the embedding shows in the loss, with the name of the layer', () => {
     for (const wrong of [7, -1, 0.5, 1e9, Number.NaN]) {
       const engine = compiled(words, provider);
