@@ -85,7 +85,7 @@ export function makePlan(config: Config, facts: PlanFacts): Planned {
   };
   const cluster = planCluster(config, facts, memory, problems);
   if (cluster === undefined) return invalid(problems, facts);
-  const timing = timingOf(facts.world, training.mode);
+  const timing = timingOf(facts.world, training.mode, config.recovery.hungAfter);
   const { maxRecoveries, maxLaunches } = config.recovery;
   const { maxDuration, maxCostUsd } = config.limits;
   const rolePlans = [cluster.worker, cluster.parameterServer];

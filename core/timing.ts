@@ -14,6 +14,9 @@ const embedded: TimingPlan = {
   watchTimeoutSeconds: 3600,
 };
 
+/** Where nobody waits for a slow worker, a pause of seconds is no reason to do without it. */
+const patient: TimingPlan = { ...embedded, memberTimeoutMs: 5 * second, leaseDurationMs: 1500 };
+
 const aws: TimingPlan = {
   heartbeatIntervalMs: 5 * second,
   memberTimeoutMs: 30 * second,
@@ -23,8 +26,12 @@ const aws: TimingPlan = {
   watchTimeoutSeconds: 12 * 3600,
 };
 
-export function timingOf(world: 'embedded' | 'aws', mode: TrainingPlan['mode']): TimingPlan {
-  if (world === 'aws') return aws;
-  // Where nobody waits for a slow worker, a pause of seconds is no reason to do without it.
-  return mode === 'synchronous' ? embedded : { ...embedded, memberTimeoutMs: 5 * second, leaseDurationMs: 1500 };
+/** `hungAfterMs` in place of the default. The lease goes with it, for a leader may hang too. */
+export function timingOf(world: 'embedded' | 'aws', mode: TrainingPlan['mode'], hungAfterMs?: number): TimingPlan {
+  const timing = world === 'aws' ? aws : mode === 'synchronous' ? embedded : patient;
+  if (hungAfterMs === undefined) return timing;
+  const leaseDurationMs = Math.round((hungAfterMs * timing.leaseDurationMs) / timing.memberTimeoutMs);
+  // Four chances to be heard.
+  const heartbeatIntervalMs = Math.min(timing.heartbeatIntervalMs, Math.floor(hungAfterMs / 4));
+  return { ...timing, heartbeatIntervalMs, memberTimeoutMs: hungAfterMs, leaseDurationMs };
 }

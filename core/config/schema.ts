@@ -112,6 +112,11 @@ const recovery = z
       '`replace`: launch another. `shrink`: go on with fewer, down to `workers.min`. `fail`: end the run.',
     ).default('replace'),
     onParameterServerLoss: oneOf(['replace', 'fail'], 'The same for parameter servers.').default('replace'),
+    hungAfter: duration(
+      500,
+      hour,
+      'A task that says nothing for this long is taken for hung and replaced; steps that take long make everybody more patient. By default 750 ms on a laptop and 30 s on AWS, on a laptop in asynchronous mode 5 s.',
+    ).optional(),
   })
   .meta({ description: 'What happens when tasks are lost.' });
 

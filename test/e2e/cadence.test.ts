@@ -1,6 +1,6 @@
 /** When checkpoints are taken: by steps, by the clock, or as often as pays; never at the expense of the result (P2, P3). */
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { Lab, small } from './harness.ts';
+import { calm, Lab, small } from './harness.ts';
 
 let lab: Lab;
 beforeEach(() => {
@@ -9,7 +9,7 @@ beforeEach(() => {
 afterEach(() => lab.close());
 
 /** 80 steps of 25 ms: two seconds and a bit. */
-const paced = small({ name: 'cadence', pace: '25ms', epochs: 4 });
+const paced = small({ name: 'cadence', pace: '25ms', epochs: 4, more: calm });
 const withCadence = (written: string): string => paced.replace(/checkpoint: \{.*\}/, `checkpoint: {${written}}`);
 
 const savedSteps = (runId: string): number[] =>

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { RunResult } from '../../core/run.ts';
-import { Lab, small } from './harness.ts';
+import { calm, Lab, small } from './harness.ts';
 
 let lab: Lab;
 beforeEach(() => {
@@ -23,7 +23,7 @@ async function train(config: string, ...args: readonly string[]) {
 const paced = (more: string, workers = '2'): string => small({ name: 'policy', pace: '20ms', workers, more });
 
 test('onWorkerLoss: shrink goes on with fewer, to the same weights; nothing is launched again', async () => {
-  const shrink = lab.config('shrink', paced('recovery: {onWorkerLoss: shrink}\n'));
+  const shrink = lab.config('shrink', paced('recovery: {onWorkerLoss: shrink, hungAfter: 20s}\n'));
   const { code, stderr, result } = await train(shrink, '--workers', '1:3', '--chaos', 'kill worker 1 at step 10');
   expect(code, stderr).toBe(0);
   const undisturbed = await train(shrink, '--workers', '1:1');
@@ -35,7 +35,7 @@ test('onWorkerLoss: shrink goes on with fewer, to the same weights; nothing is l
 }, 60_000);
 
 test('onWorkerLoss: fail ends the run with the loss, and what it had is kept', async () => {
-  const config = lab.config('fail', paced('recovery: {onWorkerLoss: fail}\n'));
+  const config = lab.config('fail', paced('recovery: {onWorkerLoss: fail, hungAfter: 20s}\n'));
   const { code, stderr, result } = await train(config, '--chaos', 'kill worker 1 at step 20');
   expect(code, stderr).toBe(1);
   expect(result).toMatchObject({ status: 'failed', failure: { kind: 'TaskLost', reason: 'crashed' } });
@@ -46,7 +46,7 @@ test('onWorkerLoss: fail ends the run with the loss, and what it had is kept', a
 }, 60_000);
 
 test('onParameterServerLoss: fail ends the run as well', async () => {
-  const config = lab.config('fail-ps', paced('recovery: {onParameterServerLoss: fail}\n'));
+  const config = lab.config('fail-ps', paced('recovery: {onParameterServerLoss: fail, hungAfter: 20s}\n'));
   const { code, result } = await train(
     config,
     '--parameter-servers',
@@ -109,7 +109,7 @@ test('below workers.min it waits and asks for machines, gives up at the hold dea
 }, 90_000);
 
 test('capacity that comes while it holds ends the wait: the same weights, no step lost', async () => {
-  const hold = small({ name: 'hold', pace: '20ms', workers: '{min: 2, max: 2}\n  holdDeadline: 20s' });
+  const hold = small({ name: 'hold', pace: '20ms', workers: '{min: 2, max: 2}\n  holdDeadline: 20s', more: calm });
   const capacity = join(lab.stateDir, 'capacity.json');
   mkdirSync(lab.stateDir, { recursive: true });
   const running = lab.start(['train', lab.config('hold', hold), '--json', '--chaos', 'kill worker 0 at step 10']);

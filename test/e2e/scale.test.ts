@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { stopReasons } from '../../core/classify.ts';
 import type { RunResult } from '../../core/run.ts';
-import { Lab, type Running, small, until } from './harness.ts';
+import { calm, Lab, type Running, small, until } from './harness.ts';
 
 let lab: Lab;
 beforeEach(() => {
@@ -13,7 +13,7 @@ beforeEach(() => {
 afterEach(() => lab.close());
 
 /** 200 steps of at least 30 ms: six seconds, time enough for workers to come and go. */
-const long = small({ name: 'long', pace: '30ms', epochs: 10, workers: '{min: 1, max: 4}' });
+const long = small({ name: 'long', pace: '30ms', epochs: 10, workers: '{min: 1, max: 4}', more: calm });
 
 async function training(workers: number): Promise<number | undefined> {
   const status = JSON.parse((await lab.run(['status', 'long', '--json'])).stdout);

@@ -13,7 +13,7 @@ import { Transport } from '../../container/wire/transport.ts';
 import type { Message } from '../../core/gang/messages.ts';
 import { plainPool } from '../../core/gang/vector-pool.ts';
 import { type GangMember, type GangRow, keys, type RunResult, type WireRow } from '../../core/run.ts';
-import { Lab, small, until } from './harness.ts';
+import { calm, Lab, small, until } from './harness.ts';
 
 let lab: Lab;
 const attackers: Transport[] = [];
@@ -26,7 +26,7 @@ afterEach(async () => {
 });
 
 /** Two epochs of 20 steps. */
-const config = (pace: string): string => small({ name: 'besieged', pace, everySteps: 5 });
+const config = (pace: string): string => small({ name: 'besieged', pace, everySteps: 5, more: calm });
 const shape = ['--workers', '2:2', '--parameter-servers', '1'];
 
 test('whatever is sent to any port of a gang is refused, and changes nothing', async () => {

@@ -83,6 +83,21 @@ describe('makePlan() resolves', () => {
     expect(missedAfterMs('asynchronous', 2)).toBeGreaterThan(4000);
   });
 
+  it('how long a task may be silent, with lease and heartbeats that fit, when the config says so', () => {
+    const timing = (world: 'embedded' | 'aws', hungAfter: string) =>
+      planned(`${mnist}${mlp}recovery: {hungAfter: ${hungAfter}}\n`, { world }).timing;
+    expect(timing('embedded', '6s')).toMatchObject({
+      memberTimeoutMs: 6000,
+      leaseDurationMs: 4000,
+      heartbeatIntervalMs: 200,
+    });
+    expect(timing('aws', '2s')).toMatchObject({
+      memberTimeoutMs: 2000,
+      leaseDurationMs: 1000,
+      heartbeatIntervalMs: 500,
+    });
+  });
+
   it('the ladder from Spot to on-demand on AWS, and the price of its dearest rung', () => {
     const spot = planned(`${mnist}${mlp}cluster: {launch: fargate-spot, workers: 4}\nlimits: {maxDuration: 2h}\n`, {
       world: 'aws',
