@@ -10,7 +10,8 @@
  */
 import { executionName } from '../core/config/run-id.ts';
 import { CuttlefishError, describeFailure, type Failure, failureTable } from '../core/failure.ts';
-import { keys, objectKeys, type RunResult, type RunRow } from '../core/run.ts';
+import type { RunResult } from '../core/result.ts';
+import { keys, objectKeys, type RunRow } from '../core/run.ts';
 import type { ExecutionInput } from '../core/workflow.ts';
 import { functions } from '../functions/registry.ts';
 import { reopenRun } from '../functions/resume.ts';

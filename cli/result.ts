@@ -1,7 +1,8 @@
 /** What a run has come to: result.json, and the summary of it. */
 import type { Cloud } from '../cloud/ports.ts';
 import { describeFailure } from '../core/failure.ts';
-import { objectKeys, type RunResult } from '../core/run.ts';
+import type { Receipt, RunResult } from '../core/result.ts';
+import { objectKeys } from '../core/run.ts';
 import { formatCount, formatMetric, formatSpan, formatTable } from './format.ts';
 
 /** Undefined while there is none. */
@@ -21,6 +22,7 @@ export function summarise(result: RunResult): string {
   facts.push(['epochs', `${result.epochs} (${formatCount(result.steps)} steps)`]);
   facts.push(['time', `${formatSpan(result.durationMs)} (goodput ${Math.round(result.goodput * 100)}%)`]);
   facts.push(['recoveries', recoveries(result)]);
+  if (result.receipt.usd > 0) facts.push(['cost', costOf(result.receipt)]);
   if (result.dataExactlyOnce !== undefined) {
     facts.push(['data', result.dataExactlyOnce ? 'each sample once an epoch' : 'not proved to be used once an epoch']);
   }
@@ -31,6 +33,10 @@ export function summarise(result: RunResult): string {
     if (place !== undefined) facts.push([name, place]);
   }
   return `\n${headline(result.status)}\n${formatTable(facts, '  ')}`;
+}
+
+function costOf({ usd, tasks, taskSeconds }: Receipt): string {
+  return `$${usd.toFixed(4)} for ${tasks} task(s), ${formatSpan(1000 * taskSeconds)} together`;
 }
 
 function headline(status: RunResult['status']): string {

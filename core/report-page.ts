@@ -6,7 +6,8 @@
  *  RH1 Every text that comes from the run is escaped; there is no script in the page.
  */
 import type { RunPlan } from './plan.ts';
-import type { EpochRow, EventRow, RunResult } from './run.ts';
+import type { RunResult } from './result.ts';
+import type { EpochRow, EventRow } from './run.ts';
 
 export interface ReportInput {
   readonly result: RunResult;
@@ -57,7 +58,10 @@ function summary(input: ReportInput): [string, string][] {
     ['Goodput', `${(result.goodput * 100).toFixed(1)} % of the time since the first step`],
     ['Recoveries', `${result.recoveries}, ${result.lostSteps} steps lost, ${result.generations} generations`],
     ['Data', dataText(input)],
-    ['Cost', `${result.costUsd.toFixed(4)} USD for tasks, about ${result.transitions} workflow transitions`],
+    [
+      'Cost',
+      `${result.receipt.usd.toFixed(4)} USD: ${result.receipt.tasks} tasks, ${Math.round(result.receipt.taskSeconds)} task-seconds, about ${result.receipt.transitions} workflow transitions`,
+    ],
     ['Engine', result.engine ?? '-'],
     ['Weights', result.weightsDigest ?? '-'],
     ['Model', artifacts.model ?? '-'],

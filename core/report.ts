@@ -7,9 +7,11 @@
  *  RP2 A run that failed or was cancelled has a result too, with as much as is known.
  */
 import { classifyStop, stopReasons } from './classify.ts';
+import { receiptOf } from './cost.ts';
 import { describeFailure, type Failure } from './failure.ts';
 import { incidentsOf } from './incidents.ts';
 import type { RunPlan } from './plan.ts';
+import type { RunResult } from './result.ts';
 import type {
   CheckpointIndex,
   EpochRow,
@@ -18,7 +20,6 @@ import type {
   LaunchRow,
   OutcomeRow,
   ProgressRow,
-  RunResult,
   RunRow,
   TaskRow,
 } from './run.ts';
@@ -36,7 +37,6 @@ export interface RunRows {
   readonly launches: readonly LaunchRow[];
   readonly turns: number;
   readonly endedAtMs: number;
-  readonly costUsd: number;
   /** Of the artefacts, each where a person finds it. */
   readonly artifacts: RunResult['artifacts'];
 }
@@ -49,11 +49,12 @@ export function composeResult(status: RunResult['status'], rows: RunRows, failur
   const loss = outcome?.metrics.loss ?? last?.loss;
   const { model, plan, ...written } = rows.artifacts;
   const trained = outcome?.kind === 'trained';
+  const steps = outcome?.steps ?? progress?.step ?? checkpoint?.step ?? 0;
   return {
     runId: run.runId,
     status,
     epochs: outcome?.epochs ?? epochs.length,
-    steps: outcome?.steps ?? progress?.step ?? checkpoint?.step ?? 0,
+    steps,
     metrics: { ...(accuracy === undefined ? {} : { accuracy }), ...(loss === undefined ? {} : { loss }) },
     ...(trained ? { weightsDigest: outcome.weightsDigest } : {}),
     recoveries: recoveriesOf(rows),
@@ -66,8 +67,7 @@ export function composeResult(status: RunResult['status'], rows: RunRows, failur
     goodput: goodput(rows),
     durationMs: Math.max(0, endedAtMs - (run.startedAtMs ?? run.submittedAtMs)),
     ...(outcome === undefined ? {} : { engine: outcome.engine }),
-    costUsd: Number(rows.costUsd.toFixed(6)),
-    transitions: transitionsOf(rows),
+    receipt: receiptOf(rows, steps, transitionsOf(rows)),
     ...(failure === undefined ? {} : { failure: { ...failure, message: describeFailure(failure) } }),
     artifacts: {
       ...(trained && model !== undefined ? { model } : {}),

@@ -384,36 +384,3 @@ export interface WireRow {
   /** 32 random bytes, hex. */
   readonly secret: string;
 }
-
-/** result.json, and what `train --json` prints. */
-export interface RunResult {
-  readonly runId: string;
-  readonly status: 'succeeded' | 'failed' | 'cancelled';
-  readonly epochs: number;
-  readonly steps: number;
-  readonly metrics: { readonly accuracy?: number; readonly loss?: number };
-  readonly weightsDigest?: string;
-  /** Incidents that the run went on after, interruptions included; tasks that went together count once. */
-  readonly recoveries: number;
-  readonly lostSteps: number;
-  readonly generations: number;
-  /** By the roll call of every epoch, each training sample is in the weights exactly once an epoch; absent where that is not promised. */
-  readonly dataExactlyOnce?: boolean;
-  /** Useful step time over elapsed time since the first step, 0 to 1. */
-  readonly goodput: number;
-  readonly durationMs: number;
-  readonly engine?: string;
-  readonly costUsd: number;
-  readonly transitions: number;
-  readonly failure?: Failure & { readonly message?: string };
-  readonly artifacts: {
-    /** Only of a run that trained to its end. */
-    readonly model?: string;
-    readonly metrics: string;
-    readonly report: string;
-    readonly result: string;
-    readonly events: string;
-    /** Not of a run that could not be planned. */
-    readonly plan?: string;
-  };
-}

@@ -3,10 +3,10 @@
  * and, last, result.json. Used by finish and fail; writing it again gives the same files.
  */
 import type { Cloud } from '../cloud/ports.ts';
-import { spentUsd } from '../core/cost.ts';
 import type { Failure } from '../core/failure.ts';
 import { composeResult, eventLines, metricsLines, type RunRows } from '../core/report.ts';
 import { reportHtml } from '../core/report-page.ts';
+import type { RunResult } from '../core/result.ts';
 import {
   type CheckpointIndex,
   type EpochRow,
@@ -18,7 +18,6 @@ import {
   objectKeys,
   type ProgressRow,
   prefixes,
-  type RunResult,
   settled,
   type TaskRow,
   type WatchRow,
@@ -82,7 +81,6 @@ async function gather(cloud: World, runId: string): Promise<RunRows> {
     launches,
     turns: (watch?.turn ?? -1) + 1,
     endedAtMs,
-    costUsd: plan === undefined ? 0 : spentUsd(plan, tasks, endedAtMs),
     artifacts: {
       model: locate(objectKeys.model(runId)),
       metrics: locate(objectKeys.metrics(runId)),

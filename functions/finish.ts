@@ -2,7 +2,8 @@
 import { record } from '../cloud/journal.ts';
 import type { Cloud } from '../cloud/ports.ts';
 import { CuttlefishError } from '../core/failure.ts';
-import { keys, type OutcomeRow, type RunResult } from '../core/run.ts';
+import type { RunResult } from '../core/result.ts';
+import { keys, type OutcomeRow } from '../core/run.ts';
 import type { RunRef } from '../core/workflow.ts';
 import { writeArtifacts } from './artifacts.ts';
 import { endRun, isEnded, readRun, value } from './rows.ts';

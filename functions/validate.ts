@@ -12,6 +12,7 @@ import type { Cloud } from '../cloud/ports.ts';
 import { updateRow } from '../cloud/update.ts';
 import { parseConfig } from '../core/config/parse.ts';
 import { runIdFor } from '../core/config/run-id.ts';
+import { readInput } from '../core/execution-input.ts';
 import { CuttlefishError } from '../core/failure.ts';
 import { within } from '../core/quotas.ts';
 import { clusterKeys, clusterPartition, keys, type OpenRow, objectKeys, type RunRow } from '../core/run.ts';
@@ -20,7 +21,7 @@ import { type ConfigSource, clearErrors, isConfigKey, readConfig, writeErrors } 
 import { isEnded } from './rows.ts';
 
 export async function validate(input: ValidateInput, cloud: Cloud): Promise<ValidateOutput> {
-  const source = await readConfig(input, cloud);
+  const source = await readConfig(readInput(input), cloud);
   const dropped = source.key !== undefined && isConfigKey(source.key) ? source.key : undefined;
   const parsed = within(parseConfig(source.text, source.source), cloud.quotas, source.source);
   if (parsed.kind === 'invalid') {

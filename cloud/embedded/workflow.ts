@@ -40,6 +40,8 @@ export interface WorkflowHostOptions {
   /** From `loadStateMachine`. */
   readonly definition: StateMachine;
   readonly functions: Readonly<Record<string, WorkflowFunction>>;
+  /** Machines that a state may start executions of, by what it calls them. Default: none. */
+  readonly machines?: Readonly<Record<string, StateMachine>>;
   readonly clock: Clock;
   readonly ids: Ids;
   readonly log: Log;
@@ -85,6 +87,7 @@ export function createWorkflowHost(options: WorkflowHostOptions): WorkflowHost {
     ...options,
     tokens: createTokenStore(stateDir),
     calls: new Set(),
+    nest,
   };
   const lock = createLock({ table: createTable({ folder: folders.locks, temp: folders.temp, ids }), clock });
   /** Undefined inside: another process steps it. */
@@ -123,9 +126,34 @@ export function createWorkflowHost(options: WorkflowHostOptions): WorkflowHost {
     return { ...execution, result };
   }
 
+  async function nest(
+    call: { readonly stateMachineArn: string; readonly name: string; readonly input: unknown },
+    signal: AbortSignal,
+  ): Promise<ExecutionResult> {
+    const { stateMachineArn, name, input } = call;
+    const machine = options.machines?.[stateMachineArn];
+    if (machine === undefined) {
+      const known = Object.keys(options.machines ?? {}).join(', ');
+      const cause = `there is no state machine "${stateMachineArn}"; there is ${known === '' ? 'none' : known}`;
+      throw new StatesError('StepFunctions.StateMachineDoesNotExistException', cause, 'task');
+    }
+    createExecution({ ...world, definition: machine }, checkName(name), checkInput(name, input));
+    const stop = () => {
+      if (signal.reason !== 'closed') requestStop(stateDir, name, 'the execution around it has ended');
+    };
+    if (signal.aborted) stop();
+    signal.addEventListener('abort', stop, { once: true });
+    try {
+      await drive(name);
+      return await host.wait(name);
+    } finally {
+      signal.removeEventListener('abort', stop);
+    }
+  }
+
   const describe = (name: string) => describeExecution(stateDir, checkName(name));
 
-  return {
+  const host: WorkflowHost = {
     async start(name, input) {
       if (closed) throw unexpected(`cannot start execution "${name}": the workflow host is closed`);
       const kind = createExecution(world, checkName(name), checkInput(name, input));
@@ -191,6 +219,7 @@ export function createWorkflowHost(options: WorkflowHostOptions): WorkflowHost {
       grace.abort();
     },
   };
+  return host;
 }
 
 /** A journal that cannot be opened must not keep the lock. */
@@ -208,8 +237,8 @@ export function functionsOf(flow: Flow): [state: string, functionName: string][]
   return Object.entries(flow.States).flatMap(([name, state]): [string, string][] => {
     const inner = innerFlows(state).flatMap(([, branch]) => functionsOf(branch));
     if (state.Type !== 'Task') return inner;
-    const { FunctionName: called } = state.Arguments as { readonly FunctionName: string };
-    return called.startsWith('{%') ? inner : [[name, called]];
+    const { FunctionName: called } = state.Arguments as { readonly FunctionName?: string };
+    return called === undefined || called.startsWith('{%') ? inner : [[name, called]];
   });
 }
 

@@ -3,7 +3,8 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { CheckpointManifest, EpochRow, EventRow, ProgressRow, RunResult } from '../../core/run.ts';
+import type { RunResult } from '../../core/result.ts';
+import type { CheckpointManifest, EpochRow, EventRow, ProgressRow } from '../../core/run.ts';
 import type { RunSamples, TaskSamples } from './samples.ts';
 
 const lookEveryMs = 50;

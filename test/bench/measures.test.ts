@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { EventRow, ProgressRow, RunResult, TaskProgress } from '../../core/run.ts';
+import type { RunResult } from '../../core/result.ts';
+import type { EventRow, ProgressRow, TaskProgress } from '../../core/run.ts';
 import { elasticMeasures } from './elastic-measures.ts';
 import { firstStepAfter, measure, median, ratios, shares, stepsPerSecond, summarise } from './measures.ts';
 import type { RunSamples } from './samples.ts';
@@ -45,7 +46,7 @@ const run = (fields: Partial<RunSamples>): RunSamples => ({
   epochs: [],
   checkpoint: undefined,
   tasks: [],
-  result: { recoveries: 0, lostSteps: 0, transitions: 33 } as RunResult,
+  result: { recoveries: 0, lostSteps: 0, receipt: { transitions: 33 } } as RunResult,
   ...fields,
 });
 

@@ -134,7 +134,7 @@ export function measure(label: string, run: RunSamples): Measure[] {
   );
   const peaks = run.tasks.flatMap(({ peakMemoryMiB }) => (peakMemoryMiB === undefined ? [] : [peakMemoryMiB]));
   add('peak memory of a task', 'MiB', peaks.length === 0 ? undefined : Math.max(...peaks));
-  add('workflow transitions', 'transitions', run.result.transitions);
+  add('workflow transitions', 'transitions', run.result.receipt.transitions);
   return measures;
 }
 

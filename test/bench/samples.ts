@@ -1,5 +1,6 @@
 /** What one run of the command leaves to measure: progress rows as they came, events, steps, peaks of memory, the result. */
-import type { CheckpointManifest, EpochRow, EventRow, ProgressRow, RunResult } from '../../core/run.ts';
+import type { RunResult } from '../../core/result.ts';
+import type { CheckpointManifest, EpochRow, EventRow, ProgressRow } from '../../core/run.ts';
 
 export interface RunSamples {
   readonly spawnedAtMs: number;

@@ -1,6 +1,6 @@
 /** P3: workers that keep dying. Four of them, one killed every two seconds for the whole run; no step is lost. */
 import { expect, test } from 'vitest';
-import type { RunResult } from '../../core/run.ts';
+import type { RunResult } from '../../core/result.ts';
 import { small } from '../e2e/harness.ts';
 import { inLab, workerPids } from './support.ts';
 

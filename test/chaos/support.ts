@@ -3,7 +3,7 @@
  * Nets are small and steps paced, so that a fault lands where it is aimed and many runs fit on two cores.
  */
 import { readFileSync } from 'node:fs';
-import type { RunResult } from '../../core/run.ts';
+import type { RunResult } from '../../core/result.ts';
 import { Lab, small, until } from '../e2e/harness.ts';
 
 export interface Course {

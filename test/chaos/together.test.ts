@@ -1,6 +1,6 @@
 /** P3, P6: what goes together is recovered from together, what left with notice is nobody's failure, and budgets end it. */
 import { expect, test } from 'vitest';
-import type { RunResult } from '../../core/run.ts';
+import type { RunResult } from '../../core/result.ts';
 import { disturbed, expected, inLab, text } from './support.ts';
 
 test('two of three workers killed at once: no step is lost, and it is one recovery', async () => {

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { RunResult } from '../../core/run.ts';
+import type { RunResult } from '../../core/result.ts';
 import { Lab, root, small } from './harness.ts';
 
 let lab: Lab;

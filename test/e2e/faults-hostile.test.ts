@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { randomIds } from '../../cloud/embedded/ids.ts';
 import { createTable } from '../../cloud/embedded/table.ts';
-import { keys, type MemberRow, type RunResult } from '../../core/run.ts';
+import type { RunResult } from '../../core/result.ts';
+import { keys, type MemberRow } from '../../core/run.ts';
 import { Lab, type Running, small, until } from './harness.ts';
 
 /** Two epochs of 20 steps of 40 ms. */

@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { randomIds } from '../../cloud/embedded/ids.ts';
 import { createTable } from '../../cloud/embedded/table.ts';
-import { type CheckpointIndex, keys, type RunResult } from '../../core/run.ts';
+import type { RunResult } from '../../core/result.ts';
+import { type CheckpointIndex, keys } from '../../core/run.ts';
 import { Lab, type Running, small, until } from './harness.ts';
 
 /** Two epochs of 20 steps; with a checkpoint every 5 there are several to step back to. */

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { stopReasons } from '../../core/classify.ts';
-import type { RunResult } from '../../core/run.ts';
+import type { RunResult } from '../../core/result.ts';
 import { calm, Lab, type Running, small, until } from './harness.ts';
 
 let lab: Lab;

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { RunResult } from '../../core/run.ts';
+import type { RunResult } from '../../core/result.ts';
 import { type Ended, Lab, root, small } from './harness.ts';
 
 let lab: Lab;

@@ -5,7 +5,8 @@
  */
 import { describe, expect, test } from 'vitest';
 import { uniform } from '../../core/random.ts';
-import { clusterPartition, type LaunchRow, objectKeys, prefixes, type RunResult } from '../../core/run.ts';
+import type { RunResult } from '../../core/result.ts';
+import { clusterPartition, type LaunchRow, objectKeys, prefixes } from '../../core/run.ts';
 import { values } from '../../functions/rows.ts';
 import { type Crashes, createCrashes } from '../support/crashes.ts';
 import { config, createHarness, type Harness, objectCreated, type Script } from '../support/workflow-harness.ts';

@@ -5,6 +5,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { StateMachine } from '../../cloud/embedded/asl/definition.ts';
 import { loadStateMachine } from '../../cloud/embedded/asl/load.ts';
 import { createWorkflowHost, type ExecutionResult, type WorkflowHost } from '../../cloud/embedded/workflow.ts';
 import type { Clock, Cloud } from '../../cloud/ports.ts';
@@ -22,7 +23,6 @@ import {
   type RunRow,
   type TaskRow,
 } from '../../core/run.ts';
-import type { ExecutionInput } from '../../core/workflow.ts';
 import { type FunctionName, functionNames, functions } from '../../functions/registry.ts';
 import { readPlan, value, values } from '../../functions/rows.ts';
 import { Crash, type Crashes } from './crashes.ts';
@@ -50,7 +50,7 @@ export interface Harness {
   readonly workflow: WorkflowHost;
   /** The states that were entered, in order. */
   readonly calls: string[];
-  run(name: string, input: ExecutionInput): Promise<ExecutionResult>;
+  run(name: string, input: unknown): Promise<ExecutionResult>;
   tasks(runId: string): Promise<TaskRow[]>;
   runRow(runId: string): Promise<RunRow | undefined>;
   events(runId: string): Promise<EventRow[]>;
@@ -80,10 +80,15 @@ const definition = loadStateMachine(
   readFileSync(new URL('../../statemachines/train.asl.yaml', import.meta.url), 'utf8'),
 );
 
+/** What a workflow around ours calls it. */
+export const trainArn = 'arn:aws:states:eu-west-1:123456789012:stateMachine:train';
+
 export interface HarnessOptions {
   readonly script?: Script;
   readonly speed?: number;
   readonly kind?: Cloud['kind'];
+  /** A workflow that runs ours as a step. */
+  readonly around?: StateMachine;
   /** Instead of a wall clock that runs `speed` times as fast. */
   readonly clock?: Clock;
   /** Makes functions die; what calls them calls again, as the platform does. */
@@ -117,7 +122,8 @@ export function createHarness(options: HarnessOptions = {}): Harness {
 
   const workflow = createWorkflowHost({
     stateDir: folder,
-    definition,
+    definition: options.around ?? definition,
+    machines: { [trainArn]: definition },
     functions: Object.fromEntries(
       functionNames.map((name) => [
         name,

@@ -13,7 +13,7 @@ import { summarise } from '../../cli/result.ts';
 import { matchRun } from '../../cli/runs.ts';
 import { formatLine, parseLine } from '../../cli/task-logs.ts';
 import { failureTable } from '../../core/failure.ts';
-import type { RunResult } from '../../core/run.ts';
+import type { RunResult } from '../../core/result.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -198,8 +198,15 @@ describe('summarise()', () => {
     generations: 2,
     goodput: 0.913,
     durationMs: 4200,
-    costUsd: 0,
-    transitions: 9,
+    receipt: {
+      tasks: 2,
+      taskSeconds: 9,
+      transitions: 9,
+      tasksUsd: 0,
+      transitionsUsd: 0,
+      usd: 0,
+      pricesAsOf: '2026-11-01',
+    },
     artifacts,
   };
   test('says what came out and where it lies', () => {

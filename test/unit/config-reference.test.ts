@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { referencePage, schemaFile } from '../../core/config/reference.ts';
+import { inputSchemaFile, outputSchemaFile } from '../../core/contract-files.ts';
 import { failuresPage } from '../../core/failure-page.ts';
 
 describe('files made from the code are up to date:', () => {
@@ -11,6 +12,11 @@ describe('files made from the code are up to date:', () => {
 
   it('docs/failures.md', () => {
     expect(readFileSync('docs/failures.md', 'utf8')).toBe(failuresPage());
+  });
+
+  it('statemachines/train.*.schema.json', () => {
+    expect(readFileSync('statemachines/train.input.schema.json', 'utf8')).toBe(inputSchemaFile());
+    expect(readFileSync('statemachines/train.output.schema.json', 'utf8')).toBe(outputSchemaFile());
   });
 
   it('docs/config-reference.md', () => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { stopReasons } from '../../core/classify.ts';
+import { priceTable } from '../../core/price.ts';
 import { composeResult, eventLines, metricsLines, type RunRows } from '../../core/report.ts';
 import { reportHtml } from '../../core/report-page.ts';
 import type { EpochRow, EventRow, OutcomeRow, ProgressRow, RunRow, TaskRow } from '../../core/run.ts';
@@ -74,7 +75,6 @@ const rows: RunRows = {
   launches: [],
   turns: 5,
   endedAtMs: 9000,
-  costUsd: 0.12345678,
   artifacts,
   progress,
 };
@@ -94,10 +94,32 @@ describe('composeResult', () => {
       goodput: 0.8,
       durationMs: 8000,
       engine: 'tensorflow/cpu',
-      costUsd: 0.123457,
-      transitions: 27,
+      receipt: {
+        tasks: 1,
+        taskSeconds: 8,
+        transitions: 27,
+        tasksUsd: 0,
+        transitionsUsd: 0,
+        usd: 0,
+        usdPerThousandSteps: 0,
+        pricesAsOf: priceTable.asOf,
+      },
       artifacts,
     });
+  });
+
+  test('has a receipt: what each task cost in its own size and kind, and the workflow', () => {
+    const plan = testPlan();
+    const aws = { ...plan, cluster: { ...plan.cluster, launch: 'fargate-spot', ladder: ['fargate-spot'] } } as const;
+    const hour = { launchedAtMs: 0, stoppedAtMs: 3_600_000 };
+    const spot: TaskRow = { ...lost, kind: 'fargate-spot', size: { cpu: 1024, memoryMiB: 2048 }, ...hour };
+    const grown: TaskRow = { ...spot, taskId: 'c', kind: 'fargate', size: { cpu: 1024, memoryMiB: 4096 } };
+    const { receipt } = composeResult('succeeded', { ...rows, outcome, plan: aws, tasks: [spot, grown] });
+    const tasksUsd = 0.3 * (0.04048 + 2 * 0.004445) + (0.04048 + 4 * 0.004445);
+    expect(receipt).toMatchObject({ tasks: 2, taskSeconds: 7200, transitions: 27, transitionsUsd: 0.000675 });
+    expect(receipt.tasksUsd).toBeCloseTo(tasksUsd, 6);
+    expect(receipt.usd).toBeCloseTo(tasksUsd + 0.000675, 6);
+    expect(receipt.usdPerThousandSteps).toBeCloseTo((receipt.usd / 30) * 1000, 4);
   });
 
   test('counts what was lost, dropped, or left and was replaced; what went together once; what was surplus not', () => {

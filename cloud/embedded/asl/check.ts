@@ -7,7 +7,19 @@
  *  C4  No inner flow assigns a variable that an outer one assigns; a variable is read only where something assigns it.
  */
 import { type Flow, limits, type State, tokenResource } from './definition.ts';
-import { fields, fieldsOf, flowFields, isObject, number, oneOf, type Place, show, text } from './rules.ts';
+import {
+  argumentsOf,
+  fields,
+  fieldsOf,
+  flowFields,
+  isObject,
+  number,
+  oneOf,
+  type Place,
+  show,
+  text,
+  within,
+} from './rules.ts';
 
 /** Every problem of the definition; empty when it can be run. */
 export function checkDefinition(definition: unknown): string[] {
@@ -58,6 +70,7 @@ function checkState(state: State, place: Place, names: Set<string>): void {
   }
   if (state.Type === 'Task') {
     const { TimeoutSeconds: timeout, HeartbeatSeconds: heartbeat } = state;
+    argumentsOf(state.Resource)(state.Arguments, within(place, '.Arguments'));
     if (heartbeat !== undefined && state.Resource !== tokenResource) {
       place.say(`${place.at}.HeartbeatSeconds: only a task with a token can send heartbeats`);
     }

@@ -123,6 +123,8 @@ export type State =
 export type StateType = State['Type'];
 
 export const invokeResource = 'arn:aws:states:::lambda:invoke';
+/** Runs an execution of another machine to its end, and reads its output as JSON. */
+export const nestedResource = 'arn:aws:states:::states:startExecution.sync:2';
 export const tokenResource = 'arn:aws:states:::lambda:invoke.waitForTaskToken';
 
 export function waitsForToken(state: State): boolean {

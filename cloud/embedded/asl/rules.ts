@@ -5,7 +5,7 @@
  *  C1  A field is checked by exactly one rule of `fieldsOf`; a field without a rule is refused.
  *  C2  A rule says what it found and what would be accepted, and lets the others go on.
  */
-import { invokeResource, limits, type StateType, tokenResource } from './definition.ts';
+import { invokeResource, limits, nestedResource, type StateType, tokenResource } from './definition.ts';
 import { checkExpression, expressionOf, type StatesField } from './jsonata.ts';
 
 type Json = Record<string, unknown>;
@@ -141,9 +141,12 @@ const rule = fields(
 function flagOrNot(value: unknown, place: Place): void {
   if (typeof value !== 'boolean') place.say(`${place.at}: ${show(value)}; accepted: true, false or an expression`);
 }
-const invocation: Rule = (value, place) => {
-  fields({ FunctionName: template(...enter), Payload: template(...enter) }, ['FunctionName'])(value, place);
-};
+const invocation = fields({ FunctionName: template(...enter), Payload: template(...enter) }, ['FunctionName']);
+const nesting = fields({ StateMachineArn: template(...enter), Input: template(...enter), Name: template(...enter) }, [
+  'StateMachineArn',
+]);
+/** What the resource of a Task takes. */
+export const argumentsOf = (resource: unknown): Rule => (resource === nestedResource ? nesting : invocation);
 /** Flows inside a state are checked by `checkFlow`. */
 const flow: Rule = () => undefined;
 
@@ -157,8 +160,9 @@ export const fieldsOf: { readonly [T in StateType]: readonly [Readonly<Record<st
   Task: [
     {
       ...{ ...common, ...going, ...guarded, ...resulting },
-      Resource: oneOf(invokeResource, tokenResource),
-      Arguments: invocation,
+      Resource: oneOf(invokeResource, tokenResource, nestedResource),
+      // By the resource: `argumentsOf`.
+      Arguments: template(...enter),
       TimeoutSeconds: seconds,
       HeartbeatSeconds: seconds,
     },

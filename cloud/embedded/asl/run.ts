@@ -10,6 +10,7 @@
  *  N4  A Map or Parallel ends when all its branches have: when one fails the others are interrupted first.
  *  N5  Event 25,000 is the end of the execution, whatever it would have been.
  */
+import { createHash } from 'node:crypto';
 import type { Clock, Ids, Log } from '../../ports.ts';
 import { type Flow, limits, type State, type StateMachine } from './definition.ts';
 import { bounded, StatesError } from './errors.ts';
@@ -156,7 +157,14 @@ async function work(
       const submitted = () => {
         if (earlier?.stage !== 'submitted') record(run, path, 'TaskSubmitted', { state: frame.name });
       };
-      const result = await attemptTask(run, move.call, token, submitted, signal).catch((thrown) => {
+      const result = await attemptTask(
+        run,
+        move.call,
+        nestedName(run, path, frame, position),
+        token,
+        submitted,
+        signal,
+      ).catch((thrown) => {
         // 'closed' leaves the token as it is: it may still be answered until the execution is taken up again (N3).
         if (token !== undefined && thrown instanceof Interrupted && thrown.reason !== 'closed') {
           run.tokens.close(token);
@@ -168,6 +176,13 @@ async function work(
       return undefined;
     }
   }
+}
+
+/** One for each attempt at this visit of the state, within the 80 characters that a name may have. */
+function nestedName(run: Run, path: string, frame: Frame, position: Position): string {
+  const attempt = position.tried.reduce((total, count) => total + count, 0);
+  const visit = createHash('sha256').update(`${run.name} ${path} ${frame.name} ${position.enteredMs} ${attempt}`);
+  return `${run.name.slice(0, 60)}-${visit.digest('hex').slice(0, 16)}`;
 }
 
 function succeed(run: Run, path: string, frame: Frame, token: string | undefined, result: unknown): void {

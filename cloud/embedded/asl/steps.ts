@@ -13,6 +13,7 @@ import {
   type Flow,
   limits,
   type MapState,
+  nestedResource,
   type ParallelState,
   type State,
   type TaskState,
@@ -38,12 +39,23 @@ export interface Exit {
   readonly next: string | null;
 }
 
-export interface Call {
-  readonly functionName: string;
-  readonly payload: unknown;
+interface Times {
   readonly timeoutMs: number | undefined;
   readonly heartbeatMs: number | undefined;
 }
+export interface FunctionCall extends Times {
+  readonly kind: 'function';
+  readonly functionName: string;
+  readonly payload: unknown;
+}
+export interface NestedCall extends Times {
+  readonly kind: 'nested';
+  readonly stateMachineArn: string;
+  readonly input: unknown;
+  /** Absent: one is made. */
+  readonly name: string | undefined;
+}
+export type Call = FunctionCall | NestedCall;
 
 export interface Branch {
   readonly flow: Flow;
@@ -139,15 +151,23 @@ async function choose(frame: Frame, state: ChoiceState): Promise<Exit> {
 
 async function callOf(frame: Frame, state: TaskState): Promise<Call> {
   const values = (await field(frame, 'Arguments', state.Arguments ?? {})) as Record<string, unknown>;
-  const { FunctionName: functionName, Payload: payload = {} } = values;
-  if (typeof functionName !== 'string') throw wrongType(frame, 'Arguments.FunctionName', functionName, 'text');
   const { TimeoutSeconds: timeout, HeartbeatSeconds: heartbeat } = state;
-  return {
-    functionName,
-    payload: bounded(payload, `${frame.name}: the payload`),
+  const times: Times = {
     timeoutMs: timeout === undefined ? undefined : 1000 * (await whole(frame, 'TimeoutSeconds', timeout, 1)),
     heartbeatMs: heartbeat === undefined ? undefined : 1000 * (await whole(frame, 'HeartbeatSeconds', heartbeat, 1)),
   };
+  const named = (field: string): string => {
+    const value = values[field];
+    if (typeof value !== 'string') throw wrongType(frame, `Arguments.${field}`, value, 'text');
+    return value;
+  };
+  if (state.Resource !== nestedResource) {
+    const payload = bounded(values.Payload ?? {}, `${frame.name}: the payload`);
+    return { kind: 'function', functionName: named('FunctionName'), payload, ...times };
+  }
+  const input = bounded(values.Input ?? {}, `${frame.name}: the input`);
+  const name = values.Name === undefined ? undefined : named('Name');
+  return { kind: 'nested', stateMachineArn: named('StateMachineArn'), input, name, ...times };
 }
 
 async function mapOf(frame: Frame, state: MapState): Promise<Move> {

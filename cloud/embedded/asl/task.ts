@@ -9,8 +9,9 @@
 import type { Clock } from '../../ports.ts';
 import type { TokenStore } from '../tokens.ts';
 import { bounded, lambdaFailure, lambdaTimedOut, StatesError } from './errors.ts';
+import type { ExecutionResult } from './execution.ts';
 import { anyOf, pause, until } from './interrupt.ts';
-import type { Call } from './steps.ts';
+import type { Call, FunctionCall, NestedCall } from './steps.ts';
 
 export type WorkflowFunction = (input: unknown) => Promise<unknown>;
 
@@ -20,6 +21,8 @@ export interface TaskWorld {
   readonly functions: Readonly<Record<string, WorkflowFunction>>;
   /** The Timeout of the Lambda; undefined: none. */
   readonly functionTimeoutMs: (functionName: string) => number | undefined;
+  /** Runs an execution of another machine to its end, or takes up the one of that name. An abort that is no `closed` stops it. */
+  readonly nest: (call: NestedCall & { readonly name: string }, signal: AbortSignal) => Promise<ExecutionResult>;
   /** Calls under way, also those that nobody waits for any more. */
   readonly calls: Set<Promise<unknown>>;
 }
@@ -28,6 +31,8 @@ export interface TaskWorld {
 export async function attemptTask(
   world: TaskWorld,
   call: Call,
+  /** Of a nested execution that is given none: the same when it is called again. */
+  nestedName: string,
   token: string | undefined,
   submitted: () => void,
   signal: AbortSignal,
@@ -36,7 +41,11 @@ export async function attemptTask(
   const inner = anyOf(signal, over.signal);
   const watched = token === undefined ? undefined : watchToken(world, token);
   const racers = [
-    watched === undefined ? invoke(world, call, inner) : invokeAndWait(world, call, watched, submitted, inner),
+    call.kind === 'nested'
+      ? nested(world, { ...call, name: call.name ?? nestedName }, inner)
+      : watched === undefined
+        ? invoke(world, call, inner)
+        : invokeAndWait(world, call, watched, submitted, inner),
   ];
   if (call.timeoutMs !== undefined) racers.push(timeOut(world.clock, call.timeoutMs, inner));
   if (call.heartbeatMs !== undefined && watched !== undefined) {
@@ -77,7 +86,28 @@ function watchToken({ clock, tokens }: TaskWorld, token: string): WatchedToken {
   return { answered, lastBeatMs: () => lastBeatMs, look: () => tokens.look(token), stop };
 }
 
-async function invoke(world: TaskWorld, call: Call, signal: AbortSignal): Promise<unknown> {
+/** Its result is what DescribeExecution says of it, its output as JSON; a failure carries the same in its cause. */
+async function nested(
+  { nest }: TaskWorld,
+  call: NestedCall & { readonly name: string },
+  signal: AbortSignal,
+): Promise<unknown> {
+  const { name, executionArn, status, input, output, error, cause, startMs, stopMs } = await nest(call, signal);
+  const told = {
+    ExecutionArn: executionArn,
+    Input: JSON.stringify(input),
+    Name: name,
+    StartDate: startMs,
+    StateMachineArn: call.stateMachineArn,
+    Status: status,
+    ...(stopMs === undefined ? {} : { StopDate: stopMs }),
+  };
+  if (status === 'SUCCEEDED') return bounded({ ...told, Output: output }, `the output of ${name}`, 'task');
+  const why = { ...(error === undefined ? {} : { Error: error }), ...(cause === undefined ? {} : { Cause: cause }) };
+  throw new StatesError('States.TaskFailed', JSON.stringify({ ...told, ...why }), 'task');
+}
+
+async function invoke(world: TaskWorld, call: FunctionCall, signal: AbortSignal): Promise<unknown> {
   const { functionName, payload } = call;
   const run = Object.hasOwn(world.functions, functionName) ? world.functions[functionName] : undefined;
   if (run === undefined) {
@@ -117,7 +147,7 @@ async function invoke(world: TaskWorld, call: Call, signal: AbortSignal): Promis
 /** The token's answer, which may come before the function returns; a function that fails fails the task. */
 function invokeAndWait(
   world: TaskWorld,
-  call: Call,
+  call: FunctionCall,
   { answered }: WatchedToken,
   submitted: () => void,
   signal: AbortSignal,
