@@ -9,7 +9,9 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const bundle = await build({
   absWorkingDir: root,
   stdin: {
-    contents: ['config/reference', 'failure-page', 'contract-files'].map((file) => `export * from './core/${file}.ts';`).join('\n'),
+    contents: ['config/reference', 'failure-page', 'contract-files']
+      .map((file) => `export * from './core/${file}.ts';`)
+      .join('\n'),
     resolveDir: root,
   },
   bundle: true,
@@ -18,7 +20,9 @@ const bundle = await build({
   write: false,
 });
 const code = Buffer.from(bundle.outputFiles[0].contents).toString('base64');
-const { schemaFile, referencePage, failuresPage, inputSchemaFile, outputSchemaFile } = await import(`data:text/javascript;base64,${code}`);
+const { schemaFile, referencePage, failuresPage, inputSchemaFile, outputSchemaFile } = await import(
+  `data:text/javascript;base64,${code}`
+);
 const files = {
   'configs/run.schema.json': schemaFile(),
   'docs/config-reference.md': referencePage(),

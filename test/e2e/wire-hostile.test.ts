@@ -12,7 +12,8 @@ import { createTable } from '../../cloud/embedded/table.ts';
 import { Transport } from '../../container/wire/transport.ts';
 import type { Message } from '../../core/gang/messages.ts';
 import { plainPool } from '../../core/gang/vector-pool.ts';
-import { type GangMember, type GangRow, keys, type RunResult, type WireRow } from '../../core/run.ts';
+import type { RunResult } from '../../core/result.ts';
+import { type GangMember, type GangRow, keys, type WireRow } from '../../core/run.ts';
 import { calm, Lab, small, until } from './harness.ts';
 
 let lab: Lab;
