@@ -66,6 +66,46 @@ describe('what the image copies', () => {
   });
 });
 
+/** Written in JavaScript, as everything that npm scripts run. */
+interface ImageContents {
+  contentsOf(root: string, folders: readonly string[]): { path: string; sizeBytes: number }[];
+  describeContents(contents: unknown): string[];
+  tagOf(contents: unknown, platform: string, tensorflow: boolean): string;
+  readRepository(uri: string): { registry: string; region: string; name: string } | undefined;
+}
+
+describe('npm run image', async () => {
+  const tool = (await import(join(root, 'tools/image-contents.mjs'))) as ImageContents;
+  const contents = tool.contentsOf(root, ['dist/task']);
+
+  it('lists what the image holds: code and WebAssembly, a few megabytes', () => {
+    const paths = contents.map(({ path }) => path);
+    expect(paths).toContain('dist/task/main.js');
+    for (const path of paths) expect(path).toMatch(/^dist\/task\/(main\.js|chunks\/[\w-]+\.js|wasm\/[\w-]+\.wasm)$/);
+    expect(contents.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)).toBeLessThan(5_000_000);
+    expect(tool.describeContents(contents).at(-1)).toMatch(/kB {2}in \d+ files, about \d+ kB to pull/);
+  });
+
+  it('gives equal contents one tag, and others another', () => {
+    const tag = tool.tagOf(contents, 'linux/amd64', false);
+    expect(tag).toMatch(/^sha-[0-9a-f]{12}$/);
+    expect(tool.tagOf(contents, 'linux/amd64', false)).toBe(tag);
+    expect(tool.tagOf(contents.slice(1), 'linux/amd64', false)).not.toBe(tag);
+    expect(tool.tagOf(contents, 'linux/arm64', false)).not.toBe(tag);
+  });
+
+  it('pushes to repositories in ECR only, which the template accepts', () => {
+    expect(tool.readRepository('111122223333.dkr.ecr.eu-west-1.amazonaws.com/team/training')).toEqual({
+      registry: '111122223333.dkr.ecr.eu-west-1.amazonaws.com',
+      region: 'eu-west-1',
+      name: 'team/training',
+    });
+    for (const uri of ['training', 'docker.io/training', 'https://111122223333.dkr.ecr.x.amazonaws.com/a']) {
+      expect(tool.readRepository(uri)).toBeUndefined();
+    }
+  });
+});
+
 describe('the image', () => {
   const engine = ['docker', 'podman'].find((name) => spawnSync(name, ['info'], { timeout: 5_000 }).status === 0);
 
