@@ -6,6 +6,7 @@
  * Keys, run ids and digests are plain strings; sizes are bytes; instants are milliseconds since the Unix epoch.
  */
 import type { EventName } from '../core/events.ts';
+import type { MetricValues } from '../core/metrics.ts';
 import type { LaunchKind, Role } from '../core/plan.ts';
 import type { Quotas } from '../core/quotas.ts';
 
@@ -161,6 +162,11 @@ export interface Notices {
   publish(detailType: string, detail: Readonly<Record<string, unknown>>): Promise<void>;
 }
 
+/** Numbers for dashboards and alarms, by the names of core/metric-names.ts. `about` can be searched for, not summed by. */
+export interface Metrics {
+  put(values: MetricValues, about: Readonly<Record<string, unknown>>): void;
+}
+
 export interface Cloud {
   /** Which launch kinds and data URIs make sense here: the laptop has no Fargate, AWS has no folders. */
   readonly kind: 'embedded' | 'aws';
@@ -172,6 +178,7 @@ export interface Cloud {
   readonly workflow: Workflow;
   readonly datasets: Datasets;
   readonly notices: Notices;
+  readonly metrics: Metrics;
   readonly clock: Clock;
   readonly ids: Ids;
   readonly log: Log;

@@ -33,6 +33,7 @@ export const eventNames = [
   'task.faltered',
   'task.orphaned',
   'event.dropped',
+  'notice.lost',
   // members, seen from the data plane
   'member.up',
   'member.joined',

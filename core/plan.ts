@@ -87,10 +87,22 @@ export type NetworkPlan =
 export type Loss = 'softmaxCrossEntropy' | 'sigmoidCrossEntropy' | 'meanSquaredError';
 export type Metric = 'accuracy' | 'loss';
 
-export type OptimizerPlan =
-  | { readonly kind: 'sgd'; readonly momentum: number; readonly nesterov: boolean }
-  | { readonly kind: 'adam'; readonly beta1: number; readonly beta2: number; readonly epsilon: number }
-  | { readonly kind: 'rmsprop'; readonly decay: number; readonly momentum: number; readonly epsilon: number };
+export type OptimizerPlan = Restraints &
+  (
+    | { readonly kind: 'sgd'; readonly momentum: number; readonly nesterov: boolean }
+    | { readonly kind: 'adam'; readonly beta1: number; readonly beta2: number; readonly epsilon: number }
+    | { readonly kind: 'rmsprop'; readonly decay: number; readonly momentum: number; readonly epsilon: number }
+  );
+
+/** What holds weights and gradients back, whatever the optimizer; absent, nothing does. At most one of the two clips. */
+export interface Restraints {
+  /** Each update first takes this share of every weight away, times the learning rate (decoupled from the gradient). */
+  readonly weightDecay?: number | undefined;
+  /** The gradient of all weights together is scaled down to this length when it is longer. */
+  readonly clipNorm?: number | undefined;
+  /** The gradient of each weight is cut off at this value, up and down. */
+  readonly clipValue?: number | undefined;
+}
 
 /** Learning rate as a function of the step (0-based): every kind multiplies `base`. Formulas in core/schedule.ts. */
 export type SchedulePlan =

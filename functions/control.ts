@@ -6,22 +6,14 @@
  *  CT1 Every request gets an answer that says what happened or why nothing did; only what is ours to mend is thrown.
  *  CT2 It writes wishes and starts executions; tasks are started and stopped by the workflow alone.
  */
-import * as z from 'zod';
 import type { Cloud } from '../cloud/ports.ts';
+import { readControl } from '../core/control.ts';
 import { CuttlefishError } from '../core/failure.ts';
 import { keys, type ProgressRow, type RunRow } from '../core/run.ts';
 import { type CancelOutput, cancelRun } from './cancel.ts';
 import { type ResizeOutput, resizeRun } from './resize.ts';
 import { reopenRun } from './resume.ts';
 import { value } from './rows.ts';
-
-const about = { runId: z.string().min(1).max(80), by: z.string().min(1).max(80).default('control') };
-export const controlSchema = z.discriminatedUnion('action', [
-  z.strictObject({ action: z.literal('status'), ...about }),
-  z.strictObject({ action: z.literal('cancel'), ...about }),
-  z.strictObject({ action: z.literal('scale'), ...about, workers: z.union([z.number().int(), z.string()]) }),
-  z.strictObject({ action: z.literal('resume'), ...about }),
-]);
 
 export type ControlOutput =
   | CancelOutput
@@ -31,9 +23,10 @@ export type ControlOutput =
   | { readonly kind: 'status'; readonly run: RunRow; readonly progress?: Omit<ProgressRow, 'tasks'> };
 
 export async function control(input: unknown, cloud: Cloud): Promise<ControlOutput> {
-  const parsed = controlSchema.safeParse(input);
-  if (!parsed.success) return { kind: 'refused', why: `${z.prettifyError(parsed.error)}; accepted: ${accepted}` };
-  const { runId, by, ...request } = parsed.data;
+  const read = readControl(input);
+  if (read.kind === 'refused') return read;
+  const { request } = read;
+  const { runId, by } = request;
   switch (request.action) {
     case 'status':
       return statusOf(runId, cloud);
@@ -45,8 +38,6 @@ export async function control(input: unknown, cloud: Cloud): Promise<ControlOutp
       return resume(runId, cloud);
   }
 }
-
-const accepted = '{"action": "status" | "cancel" | "scale" | "resume", "runId": "...", "workers": N (only to scale)}';
 
 async function statusOf(runId: string, cloud: Cloud): Promise<ControlOutput> {
   const run = await value<RunRow>(cloud, runId, keys.run);

@@ -13,7 +13,9 @@ import { updateRow } from '../cloud/update.ts';
 import { spentUsd, usdPerHour } from '../core/cost.ts';
 import { type Decision, decide as decideNext, type Observation } from '../core/decide.ts';
 import { CuttlefishError } from '../core/failure.ts';
+import { metricsOf } from '../core/metrics.ts';
 import {
+  type CheckpointIndex,
   type ClaimRow,
   clusterKeys,
   clusterPartition,
@@ -39,6 +41,7 @@ export async function decide(input: DecideInput, cloud: Cloud): Promise<DecideOu
   const decision = decideNext(observation);
   await stopTasks(runId, decision, cloud);
   await writeDown(observation, decision, cloud);
+  await measure(observation, decision, cloud);
   return {
     runId,
     action: decision.action,
@@ -103,7 +106,7 @@ async function stopTasks(runId: string, { stop }: Decision, cloud: Cloud): Promi
 
 /** What the decision means for the run row; logged when the action or its reason is new (X3). */
 async function writeDown(observation: Observation, decision: Decision, cloud: Cloud): Promise<void> {
-  const { run, gang } = observation;
+  const { run, gang, progress } = observation;
   const { action, why, cause, recoveries } = decision;
   const news = run.decision?.action !== action || run.decision.why !== why;
   const training = action === 'continue' && gang !== undefined;
@@ -115,7 +118,22 @@ async function writeDown(observation: Observation, decision: Decision, cloud: Cl
     decision: { action, why },
     ...(cause === undefined ? {} : { failure: cause }),
   }));
-  if (news) await record(cloud, run.runId, 'run.decided', { by: 'decide', action, why, turn: observation.turn });
+  if (news)
+    await record(cloud, run.runId, 'run.decided', {
+      by: 'decide',
+      action,
+      why,
+      turn: observation.turn,
+      ...(gang === undefined ? {} : { generation: gang.generation }),
+      ...(progress === undefined ? {} : { step: progress.step }),
+    });
+}
+
+async function measure(seen: Observation, { recoveries }: Decision, cloud: Cloud): Promise<void> {
+  const { run, gang, progress } = seen;
+  const checkpoints = await value<CheckpointIndex>(cloud, run.runId, keys.checkpoints);
+  const values = metricsOf({ ...seen, recoveries, ...(checkpoints === undefined ? {} : { checkpoints }) });
+  cloud.metrics.put(values, { runId: run.runId, generation: gang?.generation, step: progress?.step });
 }
 
 /** No deadline is slept through: a shorter wait also needs a shorter heartbeat, which must be below it. */

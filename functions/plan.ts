@@ -37,6 +37,13 @@ export async function plan({ runId }: RunRef, cloud: Cloud): Promise<PlanOutput>
     parameterServers: cluster.parameterServer.max,
     worstCaseUsd: price.worstCaseUsd,
   });
+  await cloud.notices.publish('cuttlefish.run.started', {
+    runId,
+    name: stored.name,
+    launch: cluster.launch,
+    workers: cluster.worker.max,
+    worstCaseUsd: price.worstCaseUsd,
+  });
   return {
     runId,
     usesScaling: cluster.ladder[0] === 'ec2' || cluster.ladder[0] === 'ec2-spot',

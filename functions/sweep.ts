@@ -12,20 +12,26 @@ import { record } from '../cloud/journal.ts';
 import type { Cloud } from '../cloud/ports.ts';
 import { raise } from '../cloud/signal.ts';
 import { stopReasons } from '../core/classify.ts';
+import { spentUsd } from '../core/cost.ts';
 import { CuttlefishError } from '../core/failure.ts';
+import { metricsOf } from '../core/metrics.ts';
 import {
+  type CheckpointIndex,
   type ClaimRow,
   clusterKeys,
   clusterPartition,
   clusterPrefixes,
   keys,
   type OpenRow,
+  type ProgressRow,
+  prefixes,
   type RunRow,
+  type TaskRow,
 } from '../core/run.ts';
 import { reconcile } from './observe-task.ts';
 import { endWith } from './on-execution-event.ts';
 import { dropClaim, release } from './release.ts';
-import { isEnded, value } from './rows.ts';
+import { findPlan, isEnded, value, values } from './rows.ts';
 
 /** The workflow releases by itself; only when it has not for so long is it done here. */
 const patienceMs = 120_000;
@@ -61,6 +67,7 @@ export async function sweep(_input: unknown, cloud: Cloud): Promise<SweepOutput>
     ...((await attempt('tasks', () => stopOrphans(cloud))) ?? []),
     ...((await attempt('claims', () => dropOrphans(cloud))) ?? []),
   ];
+  if (orphans.length > 0) cloud.metrics.put({ OrphansFound: orphans.length }, { orphans });
   if (failed.length > 0) {
     throw new CuttlefishError({ kind: 'Unexpected', message: `the sweep could not look after ${failed.join('; ')}` });
   }
@@ -86,8 +93,27 @@ async function sweepRun({ runId, sinceMs }: OpenRow, version: number, cloud: Clo
     await endWith(run, execution, cloud);
     return 'released';
   }
+  await measure(run, nowMs, cloud);
   const wake = (why: string): Promise<unknown> => raise(cloud, runId, `the sweep found that ${why}`);
   return (await reconcile(cloud, runId, wake)) > 0 ? 'signalled' : 'well';
+}
+
+/** Between two turns of the workflow, which may be hours apart, somebody must see that no checkpoint comes. */
+async function measure(run: RunRow, nowMs: number, cloud: Cloud): Promise<void> {
+  const { runId, recoveries } = run;
+  const plan = await findPlan(cloud, runId);
+  if (plan === undefined) return;
+  const [progress, checkpoints, tasks] = await Promise.all([
+    value<ProgressRow>(cloud, runId, keys.progress),
+    value<CheckpointIndex>(cloud, runId, keys.checkpoints),
+    values<TaskRow>(cloud, runId, prefixes.task),
+  ]);
+  const measured = {
+    ...{ plan, recoveries, nowMs, spentUsd: spentUsd(plan, tasks, nowMs) },
+    ...(progress === undefined ? {} : { progress }),
+    ...(checkpoints === undefined ? {} : { checkpoints }),
+  };
+  cloud.metrics.put(metricsOf(measured), { runId, generation: progress?.generation, step: progress?.step });
 }
 
 /** SW1. */

@@ -1,13 +1,13 @@
-/** Ids, log and notices of a process on AWS: one JSON line on standard output for each log event. */
+/** Ids and log of a process on AWS: one JSON line on standard output for each log event. */
 import { randomBytes } from 'node:crypto';
 import { isLogged, levelOf } from '../log-level.ts';
-import type { Ids, Log, Notices } from '../ports.ts';
+import type { Ids, Log } from '../ports.ts';
 import type { Environment } from './settings.ts';
 
 export const systemIds: Ids = { hex: (bytes) => randomBytes(bytes).toString('hex') };
 
 export type Line = (text: string) => void;
-const standardOutput: Line = (text) => process.stdout.write(`${text}\n`);
+export const standardOutput: Line = (text) => process.stdout.write(`${text}\n`);
 
 /** JSON.stringify escapes line ends and control characters, so no value can forge a second line. */
 export function jsonLog(env: Environment, line: Line = standardOutput): Log {
@@ -21,18 +21,6 @@ export function jsonLog(env: Environment, line: Line = standardOutput): Log {
     write(level, event, detail) {
       if (!isLogged(level, least)) return;
       line(JSON.stringify({ at: new Date().toISOString(), level, event, ...who, ...detail }));
-    },
-  };
-}
-
-/**
- * Notices are log lines for now: a subscription filter on `notice` carries them on. An EventBridge client would be the
- * only use of one more SDK package, and nothing of the run depends on notices.
- */
-export function logNotices(line: Line = standardOutput): Notices {
-  return {
-    async publish(detailType, detail) {
-      line(JSON.stringify({ at: new Date().toISOString(), level: 'info', notice: detailType, detail }));
     },
   };
 }

@@ -98,9 +98,10 @@ export function readSettings(env: Environment): AwsSettings {
     }),
     dataPrefixes,
     quotas() {
-      const [maxTasks, maxVcpus, maxHours, maxCostUsd] = ['TASKS', 'VCPU', 'HOURS', 'COST_USD'].map((name) =>
-        quota(`CUTTLEFISH_MAX_${name}`),
-      );
+      const maxTasks = quota('CUTTLEFISH_MAX_TASKS');
+      const maxVcpus = quota('CUTTLEFISH_MAX_VCPU');
+      const maxHours = quota('CUTTLEFISH_MAX_HOURS');
+      const maxCostUsd = quota('CUTTLEFISH_MAX_COST_USD');
       const launch: LaunchKind[] = ['fargate', 'fargate-spot'];
       if ((env.CUTTLEFISH_GROUP_EC2 ?? '') !== '') launch.push('ec2');
       if ((env.CUTTLEFISH_GROUP_EC2_SPOT ?? '') !== '') launch.push('ec2-spot');

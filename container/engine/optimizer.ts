@@ -9,6 +9,9 @@
  *   rmsprop  a = decay*a + (1-decay)*g^2;  u = momentum*u + rate*g/sqrt(a + epsilon);  w -= u
  *            (Tieleman and Hinton, 2012, in the form of tf.train.rmsprop and keras RMSprop, not centered)
  *
+ * Before that the gradient is clipped and each weight loses weightDecay * rate of itself, so that the decay does not go
+ * through the optimizer (Loshchilov and Hutter, 2019; `weight_decay` of keras).
+ *
  * Invariants
  *  O1  A pure function of (weights, slots, gradient, rate, step): the powers are made by multiplication alone, because
  *      the last bit of Math.pow is the platform's.
@@ -29,28 +32,33 @@ export function slotCount(optimizer: OptimizerPlan): number {
 }
 
 /**
- * One update of `weights` in place. The gradient is `sum[i] * scale`: a contribution is a sum over samples, and `scale`
- * is one over their number. `sum` may be longer than `weights`; `step` is 0-based.
+ * One update of `weights` in place. The gradient is `sum[i] * toMean`: a contribution is a sum over samples, and `toMean`
+ * is one over their number. `sum` may be longer than `weights`; `step` is 0-based. With a clipNorm it must be the sum for all
+ * weights.
  */
 export function applyUpdate(
   optimizer: OptimizerPlan,
   weights: Float32Array,
   slots: Float32Array,
   sum: Float32Array,
-  scale: number,
+  toMean: number,
   rate: number,
   step: number,
 ): void {
   const n = weights.length;
+  const { clipNorm, clipValue: limit = Number.POSITIVE_INFINITY, weightDecay = 0 } = optimizer;
+  const scale = toMean * (clipNorm === undefined ? 1 : shrinking(clipNorm, toMean * Math.sqrt(squareSum(sum, n))));
+  const gradient = (i: number): number => Math.max(-limit, Math.min(limit, sum[i]! * scale));
+  if (weightDecay > 0) for (let i = 0; i < n; i += 1) weights[i]! *= 1 - rate * weightDecay;
   switch (optimizer.kind) {
     case 'sgd': {
       const { momentum, nesterov } = optimizer;
       if (momentum === 0) {
-        for (let i = 0; i < n; i += 1) weights[i]! -= rate * (sum[i]! * scale);
+        for (let i = 0; i < n; i += 1) weights[i]! -= rate * gradient(i);
         return;
       }
       for (let i = 0; i < n; i += 1) {
-        const g = sum[i]! * scale;
+        const g = gradient(i);
         const v = momentum * slots[i]! + g;
         slots[i] = v;
         weights[i]! -= rate * (nesterov ? g + momentum * v : v);
@@ -62,7 +70,7 @@ export function applyUpdate(
       const correct1 = 1 / (1 - power(beta1, step + 1));
       const correct2 = 1 / (1 - power(beta2, step + 1));
       for (let i = 0; i < n; i += 1) {
-        const g = sum[i]! * scale;
+        const g = gradient(i);
         const m = beta1 * slots[i]! + (1 - beta1) * g;
         const v = beta2 * slots[n + i]! + (1 - beta2) * g * g;
         slots[i] = m;
@@ -74,7 +82,7 @@ export function applyUpdate(
     case 'rmsprop': {
       const { decay, momentum, epsilon } = optimizer;
       for (let i = 0; i < n; i += 1) {
-        const g = sum[i]! * scale;
+        const g = gradient(i);
         const a = decay * slots[i]! + (1 - decay) * g * g;
         slots[i] = a;
         let u = (rate * g) / Math.sqrt(a + epsilon);
@@ -87,6 +95,17 @@ export function applyUpdate(
       return;
     }
   }
+}
+
+/** What a gradient of this length is multiplied by. One that is not a number stays so. */
+export function shrinking(clipNorm: number, length: number): number {
+  return length > clipNorm ? clipNorm / length : 1;
+}
+
+function squareSum(values: Float32Array, n: number): number {
+  let total = 0;
+  for (let i = 0; i < n; i += 1) total += values[i]! ** 2;
+  return total;
 }
 
 /** base ^ exponent for a whole exponent, by squaring. */

@@ -94,6 +94,14 @@ function trainingRules(training: Config['training'], knowsShards: boolean, no: R
   if (optimizer.kind === 'sgd' && optimizer.nesterov && optimizer.momentum === 0) {
     no(['training', 'optimizer', 'nesterov'], 'needs a momentum', 'e.g. momentum: 0.9');
   }
+  const { clipNorm, clipValue } = optimizer;
+  if (clipNorm !== undefined && clipValue !== undefined) {
+    no(['training', 'optimizer', 'clipValue'], 'is given together with clipNorm', 'one of the two');
+  }
+  if (clipNorm !== undefined && training.mode === 'asynchronous') {
+    const message = 'needs the whole gradient in one place, and in asynchronous mode each server has a part of it';
+    no(['training', 'optimizer', 'clipNorm'], message, 'clipValue; or mode: synchronous');
+  }
   if (schedule.kind === 'piecewise') {
     const { boundariesEpochs, factors } = schedule;
     const extra = factors.length - boundariesEpochs.length;

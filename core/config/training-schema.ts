@@ -11,12 +11,19 @@ const rate = z
   .optional();
 const decay = (description: string) => z.number().min(0).lt(1).meta({ description });
 const epsilon = z.number().gt(0).max(1).meta({ description: 'Keeps divisions away from zero.' }).default(1e-7);
+const above = (description: string) => z.number().gt(0).max(1e9).meta({ description }).optional();
+const restraints = {
+  weightDecay: number(0, 1, 'Share of every weight that an update takes away, times the learning rate.').optional(),
+  clipNorm: above('A gradient of all weights that is longer is scaled down to this length.'),
+  clipValue: above('The gradient of each weight is cut off at this value.'),
+};
 const optimizers = {
   sgd: z.strictObject({
     kind: z.literal('sgd'),
     learningRate: rate,
     momentum: decay('Share of the last update that is kept.').default(0),
     nesterov: z.boolean().meta({ description: 'Look ahead along the momentum.' }).default(false),
+    ...restraints,
   }),
   adam: z.strictObject({
     kind: z.literal('adam'),
@@ -24,6 +31,7 @@ const optimizers = {
     beta1: decay('Decay of the mean of the gradient.').default(0.9),
     beta2: decay('Decay of the mean of its square.').default(0.999),
     epsilon,
+    ...restraints,
   }),
   rmsprop: z.strictObject({
     kind: z.literal('rmsprop'),
@@ -31,6 +39,7 @@ const optimizers = {
     decay: decay('Decay of the mean of the squared gradient.').default(0.9),
     momentum: decay('Share of the last update that is kept.').default(0),
     epsilon,
+    ...restraints,
   }),
 };
 export type OptimizerConfig = OptimizerPlan & { readonly learningRate?: number | undefined };

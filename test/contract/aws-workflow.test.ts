@@ -1,7 +1,9 @@
 import { AutoScalingClient } from '@aws-sdk/client-auto-scaling';
+import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import { SFNClient } from '@aws-sdk/client-sfn';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { systemIds } from '../../cloud/aws/basics.ts';
+import { awsNotices } from '../../cloud/aws/notices.ts';
 import { awsScaling } from '../../cloud/aws/scaling.ts';
 import { readSettings } from '../../cloud/aws/settings.ts';
 import { awsWorkflow } from '../../cloud/aws/workflow.ts';
@@ -94,6 +96,33 @@ describe('the workflow on Step Functions', () => {
     });
     expect(await workflow().describe(execution('run-1'))).toEqual(failed);
     expect(await workflow().describe(execution('run-2'))).toBeUndefined();
+  });
+});
+
+describe('notices on EventBridge', () => {
+  const slept: number[] = [];
+  const lines: unknown[] = [];
+  const log = { write: (...line: unknown[]) => void lines.push(line) };
+  const clock = { sleep: async (ms: number) => void slept.push(ms) };
+  const notices = () => awsNotices(new EventBridgeClient(stubClient(stub.endpoint)), clock, log);
+
+  it('are put on the default bus in our name', async () => {
+    stub.answer(json({ FailedEntryCount: 0, Entries: [{ EventId: 'e' }] }));
+    await notices().publish('cuttlefish.run.succeeded', { runId: 'run-1' });
+    const entry = { Source: 'cuttlefish', DetailType: 'cuttlefish.run.succeeded', Detail: '{"runId":"run-1"}' };
+    expect(stub.requests[0]).toMatchObject({ operation: 'PutEvents', input: { Entries: [entry] } });
+  });
+
+  it('are tried again when the bus takes none of them, and are at worst a line in the log', async () => {
+    const none = json({ FailedEntryCount: 1, Entries: [{ ErrorCode: 'InternalFailure', ErrorMessage: 'later' }] });
+    stub.answer(none, json({ FailedEntryCount: 0 }));
+    await notices().publish('cuttlefish.run.failed', { runId: 'run-1' });
+    expect([slept.length, lines.length]).toEqual([1, 0]);
+    stub.answer(none, jsonError('AccessDeniedException', 'no'), none);
+    await notices().publish('cuttlefish.run.failed', { runId: 'run-1' });
+    expect(lines).toEqual([
+      ['warn', 'notice.lost', { notice: 'cuttlefish.run.failed', runId: 'run-1', why: 'InternalFailure: later' }],
+    ]);
   });
 });
 

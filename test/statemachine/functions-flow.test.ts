@@ -77,7 +77,14 @@ test('a config becomes a result, and nothing is left running', async () => {
   );
   expect(await text(h, objectKeys.report('flow-1'))).toContain('<svg');
   expect(JSON.parse((await text(h, objectKeys.result('flow-1'))) ?? '')).toEqual(result);
-  expect(h.world.controls.notices.map((notice) => notice.type)).toEqual(['cuttlefish.run.succeeded']);
+  expect(h.world.controls.notices.map((notice) => notice.type)).toEqual([
+    'cuttlefish.run.started',
+    'cuttlefish.run.succeeded',
+  ]);
+  // Measured at the turns of the workflow, with what tells the run.
+  expect(h.world.controls.metrics).toContainEqual(
+    expect.objectContaining({ runId: 'flow-1', generation: 1, step: 20, Loss: 0.5, Recoveries: 0, CostUsd: 0 }),
+  );
 });
 
 test('a config that is wrong is refused with everything that is wrong, and nothing is launched', async () => {

@@ -35,6 +35,7 @@ export interface MemoryControls {
   readonly writes: readonly string[];
   readonly logs: readonly LogLine[];
   readonly notices: readonly { readonly type: string; readonly detail: Readonly<Record<string, unknown>> }[];
+  readonly metrics: readonly Readonly<Record<string, unknown>>[];
   /** Moves the virtual clock and wakes whoever slept long enough. */
   advance(ms: number): Promise<void>;
   /** Puts training data where `datasets` finds it: a path such as `data/train.csv`. */

@@ -42,6 +42,7 @@ export function createMemoryWorld(
   const faults: { operation: MemoryOperation; error: Error; times: number; keyPrefix: string }[] = [];
   const writes: string[] = [];
   const logs: LogLine[] = [];
+  const metrics: Record<string, unknown>[] = [];
   const notices: { type: string; detail: Readonly<Record<string, unknown>> }[] = [];
   let writesLeft = Number.POSITIVE_INFINITY;
   let counter = 0;
@@ -87,6 +88,7 @@ export function createMemoryWorld(
     writes,
     logs,
     notices,
+    metrics,
     advance: clock.advance,
     addFile(uri, body) {
       files.set(normaliseUri(uri), typeof body === 'string' ? new TextEncoder().encode(body) : body);
@@ -283,6 +285,11 @@ export function createMemoryWorld(
     notices: {
       async publish(type, detail) {
         notices.push({ type, detail });
+      },
+    },
+    metrics: {
+      put(values, about) {
+        metrics.push({ ...values, ...about });
       },
     },
     clock: clock.port,

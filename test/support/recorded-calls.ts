@@ -5,10 +5,12 @@
 import { AutoScalingClient } from '@aws-sdk/client-auto-scaling';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { ECSClient } from '@aws-sdk/client-ecs';
+import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import { S3Client } from '@aws-sdk/client-s3';
 import { SFNClient } from '@aws-sdk/client-sfn';
 import { systemIds } from '../../cloud/aws/basics.ts';
 import { awsDatasets } from '../../cloud/aws/datasets.ts';
+import { awsNotices } from '../../cloud/aws/notices.ts';
 import { awsObjects } from '../../cloud/aws/objects.ts';
 import { awsScaling } from '../../cloud/aws/scaling.ts';
 import { readSettings } from '../../cloud/aws/settings.ts';
@@ -31,6 +33,7 @@ const services: Readonly<Record<string, string>> = {
   AutoScalingClient: 'autoscaling',
   DynamoDBClient: 'dynamodb',
   ECSClient: 'ecs',
+  EventBridgeClient: 'events',
   S3Client: 's3',
   SFNClient: 'states',
 };
@@ -74,7 +77,7 @@ function watch<C extends { middlewareStack: { add(middleware: never, options: ne
   return client;
 }
 
-type Ports = Pick<Cloud, 'objects' | 'table' | 'tasks' | 'scaling' | 'workflow' | 'datasets'>;
+type Ports = Pick<Cloud, 'objects' | 'table' | 'tasks' | 'scaling' | 'workflow' | 'datasets' | 'notices'>;
 
 function watchedCloud(recorder: Recorder): Ports {
   const settings = readSettings(stubEnvironment);
@@ -84,6 +87,7 @@ function watchedCloud(recorder: Recorder): Ports {
   return {
     objects: awsObjects(s3, settings, clock),
     datasets: awsDatasets(s3, settings),
+    notices: awsNotices(watch(new EventBridgeClient(options), recorder), clock, { write: () => undefined }),
     table: awsTable(watch(new DynamoDBClient(options), recorder), settings.table, systemIds),
     tasks: awsTasks(watch(new ECSClient(options), recorder), settings, clock),
     scaling: awsScaling(watch(new AutoScalingClient(options), recorder), settings),
@@ -117,6 +121,7 @@ export const calls: Readonly<Record<string, (cloud: Ports) => Promise<unknown>>>
   'workflow.succeedTask': ({ workflow }) => workflow.succeedTask('token', {}),
   'workflow.heartbeatTask': ({ workflow }) => workflow.heartbeatTask('token'),
   'datasets.read': ({ datasets }) => datasets.read(data),
+  'notices.publish': ({ notices }) => notices.publish('cuttlefish.run.started', {}),
   'datasets.list': ({ datasets }) => datasets.list(data),
 };
 

@@ -1,8 +1,9 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { jsonLog, logNotices } from '../../cloud/aws/basics.ts';
+import { jsonLog } from '../../cloud/aws/basics.ts';
 import { isThrottling, isTransient, readRefusal } from '../../cloud/aws/errors.ts';
+import { embeddedMetrics } from '../../cloud/aws/metrics.ts';
 import { readSettings } from '../../cloud/aws/settings.ts';
 import { readTaskIdentity } from '../../cloud/aws/task-identity.ts';
 import { createAwsCloud } from '../../cloud/aws/world.ts';
@@ -56,10 +57,33 @@ describe('jsonLog()', () => {
     expect(JSON.parse(lines[0] ?? '')).toMatchObject({ level: 'info', event: 'task.stopped', runId: 'run-1' });
   });
 
-  it('writes notices as lines of their own kind', async () => {
+  it('writes metrics as lines that CloudWatch reads, with the run beside them and not as a dimension', () => {
     const lines: string[] = [];
-    await logNotices((line) => lines.push(line)).publish('cuttlefish.run.finished', { runId: 'run-1' });
-    expect(JSON.parse(lines[0] ?? '')).toMatchObject({ notice: 'cuttlefish.run.finished', detail: { runId: 'run-1' } });
+    const metrics = embeddedMetrics({ CUTTLEFISH_STAGE: 'prod' }, { now: () => 1000 }, (line) => lines.push(line));
+    metrics.put({ Loss: 0.25, SamplesPerSecond: 900 }, { runId: 'run-1', generation: 2, step: undefined });
+    metrics.put({}, { runId: 'run-1' });
+    expect(lines.map((line) => JSON.parse(line))).toEqual([
+      {
+        _aws: {
+          Timestamp: 1000,
+          CloudWatchMetrics: [
+            {
+              Namespace: 'Cuttlefish',
+              Dimensions: [['Stage']],
+              Metrics: [
+                { Name: 'Loss', Unit: 'None' },
+                { Name: 'SamplesPerSecond', Unit: 'Count/Second' },
+              ],
+            },
+          ],
+        },
+        Stage: 'prod',
+        runId: 'run-1',
+        generation: 2,
+        Loss: 0.25,
+        SamplesPerSecond: 900,
+      },
+    ]);
   });
 });
 

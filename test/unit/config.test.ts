@@ -121,6 +121,8 @@ limits: {maxDuration: 90m, maxCostUsd: 2.5}
 chaos: [kill worker 1 at step 50, pause leader at step 3 for 500ms]
 `);
     expect(training.optimizer).toEqual({ kind: 'sgd', momentum: 0.9, nesterov: true, learningRate: 0.05 });
+    const held = valid(`${minimal}training: {optimizer: {kind: adam, weightDecay: 0.01, clipNorm: 1}}\n`);
+    expect(held.training.optimizer).toMatchObject({ beta1: 0.9, weightDecay: 0.01, clipNorm: 1 });
     expect(training.schedule).toMatchObject({ kind: 'piecewise', factors: [1, 0.1, 0.01] });
     expect(training.stopWhen).toEqual([{ metric: 'loss', patience: 3, minDelta: 0 }]);
     expect(training.pace).toBe(20);
@@ -296,6 +298,14 @@ network: {layers: [embedding: {inputDim: 9, outputDim: 2}, flatten, dense: {unit
     expect(briefly(text(''))).toEqual([
       '3:1 data.normalise: changes the numbers, but the first layer is an embedding, which takes whole numbers as they are',
     ]);
+  });
+
+  it('gradients that are clipped twice, or where nobody has the whole of them', () => {
+    const twice = '{kind: sgd, clipNorm: 1, clipValue: 1}';
+    expect(briefly(`${minimal}training: {optimizer: ${twice}}\n`)[0]).toContain('is given together with clipNorm');
+    const apart = `${minimal}training: {mode: asynchronous, optimizer: {kind: sgd, clipNorm: 1}}
+cluster: {parameterServers: 2}\n`;
+    expect(briefly(apart)[0]).toContain('training.optimizer.clipNorm: needs the whole gradient in one place');
   });
 
   it('layers and a model, or neither', () => {

@@ -16,7 +16,7 @@ export {
   normMomentsPlanes,
   normMomentsRows,
 } from './normalisation.ts';
-export { adam, momentum, rmsprop, sgd } from './optimizer.ts';
+export { adam, momentum, rmsprop, scaleClipped, sgd, squareSum } from './optimizer.ts';
 export { averagePool, averagePoolGradient, maxPool, maxPoolGradient } from './pooling.ts';
 export { product, productScratch, treeProduct } from './product.ts';
 export {

@@ -33,6 +33,29 @@ function allZero(seen: v128): i32 {
   return i32(!v128.any_true(f32x4.ne(seen, f32x4.splat(0))));
 }
 
+/** The sum of the squares in doubles: two running sums of every other value, joined at the end. */
+export function squareSum(x: usize, n: i32): f64 {
+  const end = x + (<usize>n << 2);
+  let sums = f64x2.splat(0);
+  for (; x + 8 <= end; x += 8) {
+    const pair = f64x2.promote_low_f32x4(v128.load64_zero(x));
+    sums = f64x2.add(sums, f64x2.mul(pair, pair));
+  }
+  const last = x < end ? <f64>load<f32>(x) : 0;
+  return f64x2.extract_lane(sums, 0) + f64x2.extract_lane(sums, 1) + last * last;
+}
+
+/** x *= by, cut off at +-limit, which may be infinite. */
+export function scaleClipped(x: usize, n: i32, by: f32, limit: f32): void {
+  const end = x + (<usize>n << 2);
+  while (x < end) {
+    const whole = x + 16 <= end;
+    const most = f32x4.splat(limit);
+    put(x, f32x4.max(f32x4.neg(most), f32x4.min(most, times(get(x, whole), by))), whole);
+    x += whole ? 16 : 4;
+  }
+}
+
 export function sgd(w: usize, sum: usize, n: i32, scale: f32, rate: f32): i32 {
   const end = w + (<usize>n << 2);
   let seen = f32x4.splat(0);

@@ -10,6 +10,8 @@ export interface Kernels {
   embed(ids: number, n: number, table: number, rows: number, width: number, y: number): void;
   embedGradient(ids: number, n: number, dy: number, rows: number, width: number, out: number): void;
   loss(kind: number, z: number, t: number, rows: number, width: number, gradient: number, correct: number): number;
+  squareSum(x: number, n: number): number;
+  scaleClipped(x: number, n: number, by: number, limit: number): void;
   sgd(w: number, sum: number, n: number, scale: number, rate: number): number;
   momentum(
     w: number,

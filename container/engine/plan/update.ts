@@ -1,6 +1,6 @@
 /** One optimizer step from the contribution in memory: kernels for the weights, and the moving statistics after them. */
 import type { OptimizerPlan } from '../../../core/plan.ts';
-import { power } from '../optimizer.ts';
+import { power, shrinking } from '../optimizer.ts';
 import type { Layout } from '../port.ts';
 import type { Bench, Block } from './bench.ts';
 
@@ -19,6 +19,7 @@ export function updater(
   const w = parameters.offset;
   const [first, second] = [slots.offset, slots.offset + n * 4];
   const sum = contribution.offset;
+  const { weightDecay = 0, clipNorm, clipValue } = optimizer;
   const weights = ((): ((scale: number, rate: number, step: number) => number) => {
     switch (optimizer.kind) {
       case 'sgd': {
@@ -56,8 +57,16 @@ export function updater(
       }
     }
   })();
+  /** What the sums are to be multiplied by, once they are clipped. */
+  const clipped = (scale: number): number => {
+    if (clipNorm !== undefined) return scale * shrinking(clipNorm, scale * Math.sqrt(kernels.squareSum(sum, n)));
+    if (clipValue === undefined) return scale;
+    kernels.scaleClipped(sum, n, scale, clipValue);
+    return 1;
+  };
   return (scale, rate, step) => {
-    const areFinite = weights(scale, rate, step) === 1;
+    if (weightDecay > 0) kernels.scaleClipped(w, n, 1 - rate * weightDecay, Number.POSITIVE_INFINITY);
+    const areFinite = weights(clipped(scale), rate, step) === 1;
     kernels.addScaled(w + n * 4, sum + n * 4, layout.stateLength, scale);
     return areFinite && kernels.finite(w + n * 4, layout.stateLength) === 1;
   };

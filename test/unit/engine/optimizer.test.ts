@@ -59,6 +59,29 @@ test.each(cases)('applyUpdate() of a partition is the partition of the update: %
   expect(cut).toEqual(whole.weights.slice(from, to));
 });
 
+test.each(cases)('clipping and decay come before and beside the optimizer: %j', (optimizer) => {
+  const mean = sums(0).map((sum) => sum / samples);
+  const norm = Math.hypot(...mean);
+  const after = (changed: OptimizerPlan, sum: Float32Array) => {
+    const { weights, slots } = start(changed);
+    applyUpdate(changed, weights, slots, sum, 1 / samples, rate, 0);
+    return weights;
+  };
+  const shorter = sums(0).map((sum) => (sum * 0.3) / norm);
+  expect(distance(after({ ...optimizer, clipNorm: 0.3 }, sums(0)), after(optimizer, shorter))).toBeLessThan(1e-6);
+  expect(after({ ...optimizer, clipNorm: norm * 1.01 }, sums(0))).toEqual(after(optimizer, sums(0)));
+  const cut = sums(0).map((sum) => Math.max(-2, Math.min(2, sum)));
+  expect(after({ ...optimizer, clipValue: 2 / samples }, sums(0))).toEqual(after(optimizer, cut));
+  const decayed = after({ ...optimizer, weightDecay: 0.1 }, sums(0));
+  const { weights } = start(optimizer);
+  const wanted = after(optimizer, sums(0)).map((weight, i) => weight - rate * 0.1 * weights[i]!);
+  expect(distance(decayed, wanted)).toBeLessThan(1e-6);
+  const broken = sums(0).fill(Number.NaN, 3, 4);
+  for (const restraint of [{ clipNorm: 0.3 }, { clipValue: 0.1 }]) {
+    expect(after({ ...optimizer, ...restraint }, broken)[3]).toBeNaN();
+  }
+});
+
 test('power() is the power, also for large exponents', () => {
   for (const [base, exponent] of [
     [0.9, 1],

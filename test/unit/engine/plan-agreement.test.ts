@@ -67,6 +67,9 @@ const optimizers: OptimizerPlan[] = [
   { kind: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-7 },
   { kind: 'rmsprop', decay: 0.9, momentum: 0, epsilon: 1e-7 },
   { kind: 'rmsprop', decay: 0.9, momentum: 0.5, epsilon: 1e-7 },
+  { kind: 'sgd', momentum: 0.9, nesterov: true, weightDecay: 0.1, clipNorm: 0.02 },
+  { kind: 'sgd', momentum: 0, nesterov: false, clipNorm: 100 },
+  { kind: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-7, weightDecay: 0.05, clipValue: 0.01 },
 ];
 
 const images = fc.tuple(
@@ -230,7 +233,7 @@ describe.each(providers)('%s', (provider) => {
     }
   });
 
-  test.each(optimizers)('optimizer $kind, momentum $momentum, nesterov $nesterov', async (optimizer) => {
+  test.each(optimizers)('optimizer %j', async (optimizer) => {
     const net: Net = { ...classifier([7], dense(9, 'tanh', 'a')), optimizer };
     const { ours, theirs } = await sideBySide(net, provider);
     for (let step = 0; step < 6; step += 1) {
