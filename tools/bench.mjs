@@ -5,19 +5,21 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const outfile = join(root, 'dist/bench/main.mjs');
+const outdir = join(root, 'dist/bench');
 execFileSync(process.execPath, [join(root, 'tools/build.mjs'), '--quiet'], { stdio: ['ignore', 'ignore', 'inherit'] });
 await build({
   absWorkingDir: root,
-  entryPoints: ['test/bench/main.ts'],
-  outfile,
+  // The second is a process of its own; where it lies, it finds dist/kernels.
+  entryPoints: { main: 'test/bench/main.ts', 'wire/all-reduce': 'test/bench/all-reduce.ts' },
+  outdir,
+  outExtension: { '.js': '.mjs' },
   bundle: true,
   platform: 'node',
   format: 'esm',
   target: 'node20',
   logLevel: 'warning',
 });
-const { main } = await import(pathToFileURL(outfile).href);
+const { main } = await import(pathToFileURL(join(outdir, 'main.mjs')).href);
 try {
   await main(root, process.argv.slice(2));
 } catch (error) {

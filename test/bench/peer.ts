@@ -52,6 +52,30 @@ export async function peerSpeed(peer: Peer, run: PeerRun): Promise<readonly Meas
   ];
 }
 
+/** Milliseconds of one all-reduce over gloo, by size. */
+export async function peerAllReduce(
+  peer: Peer,
+  label: string,
+  world: number,
+  sizes: readonly { readonly megabytes: number; readonly rounds: number }[],
+): Promise<readonly Measure[]> {
+  if (peer.kind === 'absent') return [];
+  const port = await freePort();
+  const lists = [sizes.map(({ megabytes }) => megabytes), sizes.map(({ rounds }) => rounds)].map((list) => list.join());
+  const outputs = await Promise.all(
+    Array.from({ length: world }, (_, rank) => {
+      const env = { RANK: String(rank), WORLD_SIZE: String(world), MASTER_PORT: String(port) };
+      return outputOf(python([join(peer.scripts, 'peer_allreduce.py'), ...lists], env));
+    }),
+  );
+  const found = JSON.parse(outputs[0] ?? '') as Record<string, number>;
+  return sizes.map(({ megabytes }) => ({
+    name: `${label}: all-reduce of ${megabytes} MB`,
+    unit: 'ms',
+    value: found[String(megabytes)] ?? Number.NaN,
+  }));
+}
+
 interface PeerStep {
   readonly step: number;
   readonly atMs: number;

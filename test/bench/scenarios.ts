@@ -7,8 +7,9 @@ import { join } from 'node:path';
 import { type DriveOptions, drive } from './drive.ts';
 import { elasticMeasures } from './elastic-measures.ts';
 import { type Measure, measure, type Ratio } from './measures.ts';
-import { type Peer, peerElastic, peerSpeed } from './peer.ts';
+import { type Peer, peerAllReduce, peerElastic, peerSpeed } from './peer.ts';
 import type { RunSamples } from './samples.ts';
+import { allReduce, roundsFor, sizesMB } from './wire.ts';
 import { type BenchData, configText, type NetworkName, type Workload } from './workloads.ts';
 
 export interface Bench {
@@ -219,10 +220,36 @@ const whole: Part = {
   ],
 };
 
+/** What is exchanged in every step, by itself, beside gloo. */
+function wire(): Part {
+  const sizes = sizesMB.map((megabytes) => ({ megabytes, rounds: roundsFor(megabytes) }));
+  const title = (who: string, world: number): string => `${who}, ${world} processes`;
+  const compared = [2, 4].map((world) => ({ world, mine: title('all-reduce', world), gloo: title('gloo', world) }));
+  const encrypted = title('all-reduce, encrypted', 2);
+  return {
+    about: 'all-reduce of one vector, between processes of this machine',
+    scenarios: [
+      ...compared.flatMap(({ world, mine, gloo }): Scenario[] => [
+        { label: mine, run: ({ root }) => allReduce(root, mine, world, false) },
+        { label: gloo, run: ({ peer }) => peerAllReduce(peer, gloo, world, sizes) },
+      ]),
+      { label: encrypted, run: ({ root }) => allReduce(root, encrypted, 2, true) },
+    ],
+    ratios: compared.flatMap(({ world, mine, gloo }) =>
+      sizesMB.map((megabytes) => ({
+        name: `${megabytes} MB, ${world} processes: how much faster than gloo`,
+        of: `${gloo}: all-reduce of ${megabytes} MB`,
+        to: `${mine}: all-reduce of ${megabytes} MB`,
+      })),
+    ),
+  };
+}
+
 export const parts = {
   mlp: speed('mlp', 'MLP', 128, 4),
   lenet: speed('lenet', 'LeNet', 64, 1),
   compute: computeBound(),
+  wire: wire(),
   elastic,
   churn: churn(),
   whole,

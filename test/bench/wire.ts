@@ -1,0 +1,50 @@
+/** All-reduce by itself: our wire in processes of its own, and gloo beside it. */
+import { type ChildProcess, fork } from 'node:child_process';
+import { join } from 'node:path';
+import type { Order } from './all-reduce.ts';
+import type { Measure } from './measures.ts';
+
+export const sizesMB = [0.5, 4, 40] as const;
+
+export function roundsFor(megabytes: number): number {
+  return Math.max(9, Math.min(200, Math.round(120 / megabytes)));
+}
+
+export async function allReduce(
+  root: string,
+  label: string,
+  world: number,
+  secure: boolean,
+): Promise<readonly Measure[]> {
+  const measures: Measure[] = [];
+  for (const megabytes of sizesMB) {
+    const order = { world, secure, length: Math.round((megabytes * 1e6) / 4), rounds: roundsFor(megabytes) };
+    const value = await together(join(root, 'dist/bench/wire/all-reduce.mjs'), order);
+    measures.push({ name: `${label}: all-reduce of ${megabytes} MB`, unit: 'ms', value });
+  }
+  return measures;
+}
+
+/** Introduces the processes to each other, and answers what the first one measured. */
+async function together(script: string, order: Omit<Order, 'rank'>): Promise<number> {
+  const children = Array.from({ length: order.world }, () =>
+    fork(script, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] }),
+  );
+  try {
+    const met = children.map((child) => answerOf<{ port: number }>(child));
+    for (const [rank, child] of children.entries()) child.send({ ...order, rank });
+    const ports = (await Promise.all(met)).map(({ port }) => port);
+    const done = children.map((child) => answerOf<{ ms: number }>(child));
+    for (const child of children) child.send(ports);
+    return ((await Promise.all(done))[0] as { ms: number }).ms;
+  } finally {
+    for (const child of children) child.kill('SIGKILL');
+  }
+}
+
+function answerOf<T>(child: ChildProcess): Promise<T> {
+  return new Promise((resolve, reject) => {
+    child.once('message', (message) => resolve(message as T));
+    child.once('exit', (code, signal) => reject(new Error(`a process of the all-reduce ended with ${signal ?? code}`)));
+  });
+}
