@@ -18,6 +18,7 @@ import { type Failure, toFailure } from '../core/failure.ts';
 import { isAsync, type WireMessage } from '../core/gang/async/messages.ts';
 import type { Effect, Event } from '../core/gang/effects.ts';
 import type { Member } from '../core/gang/member.ts';
+import type { Trainer } from '../core/gang/trainer.ts';
 import type { RunPlan } from '../core/plan.ts';
 import type { GangMember, TaskId } from '../core/run.ts';
 import type { Chaos } from './chaos.ts';
@@ -112,6 +113,11 @@ export class Driver {
     if (message.type === 'contribution' && self.role === 'parameter-server' && chaos.armed) {
       this.beside(chaos.before(message.step, false), 'chaos');
     }
+  }
+
+  /** Where a total that comes from this task is to be received. */
+  placeFor(...what: Parameters<Trainer['placeFor']>): Float32Array | undefined {
+    return this.parts.member.trainer.placeFor(...what);
   }
 
   fail(failure: Failure): void {

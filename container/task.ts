@@ -155,6 +155,7 @@ async function train(cloud: Cloud, options: TaskOptions, { plan, secret }: Ready
     limits: { vectorLength, stateLength: holdsState ? stateLengthOf(plan) : 0 },
     pool,
     onMessage: (from, message) => driver?.received(from, message),
+    placeFor: (...what) => (driver instanceof Driver ? driver.placeFor(...what) : undefined),
     onHeard: (peer) => driver?.post({ type: 'heard', peer }),
     onLost: (peer, refused) => driver?.post({ type: 'link-lost', peer, refused }),
     onRefused: (why, from) => cloud.log.write('warn', 'frame.refused', { why, from }),

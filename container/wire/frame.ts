@@ -21,7 +21,7 @@
  *      one holder, who gets it with the message: who keeps it longer than the message is handled holds it too.
  */
 import { isParcel, type ParcelMessage, type WireMessage } from '../../core/gang/async/messages.ts';
-import { type EpochSums, epochSumsLength } from '../../core/gang/messages.ts';
+import { type EpochSums, epochSumsLength, type MessageOf } from '../../core/gang/messages.ts';
 import { plainPool, type VectorPool } from '../../core/gang/vector-pool.ts';
 import { isParcelHead, isSmallMessage } from '../../core/gang/well-formed.ts';
 
@@ -103,6 +103,10 @@ export type Fed =
   | { readonly kind: 'messages'; readonly messages: WireMessage[] }
   | { readonly kind: 'refused'; readonly why: string };
 
+/** Where a total may be received at once, which is then held; undefined for a vector of its own. */
+export type PlaceFor = (head: ReducedHead, length: number) => Float32Array | undefined;
+export type ReducedHead = Omit<MessageOf<'reduced'>, 'payload'>;
+
 /** What comes before a payload is known, and what is left over from it, goes here first. */
 const stagingBytes = 8 * 1024;
 
@@ -113,6 +117,7 @@ const stagingBytes = 8 * 1024;
 export class Decoder {
   private readonly limits: FrameLimits;
   private readonly pool: VectorPool;
+  private readonly placeFor: PlaceFor;
   private readonly staging = new Uint8Array(stagingBytes);
   private readonly head = new DataView(new ArrayBuffer(headerBytes));
   private readonly headBytes = new Uint8Array(this.head.buffer);
@@ -120,9 +125,10 @@ export class Decoder {
   private body: Uint8Array | undefined;
   private bodyFilled = 0;
 
-  constructor(limits: FrameLimits, pool: VectorPool = plainPool) {
+  constructor(limits: FrameLimits, pool: VectorPool = plainPool, placeFor: PlaceFor = () => undefined) {
     this.limits = limits;
     this.pool = pool;
+    this.placeFor = placeFor;
   }
 
   /** Where the next bytes may be put. */
@@ -182,7 +188,11 @@ export class Decoder {
   }
 
   private bodyFor(length: number): Uint8Array {
-    return isPooled(this.head.getUint8(8)) ? bytesOf(this.pool.take(length / 4)) : new Uint8Array(length);
+    const kind = this.head.getUint8(8);
+    if (!isPooled(kind)) return new Uint8Array(length);
+    const place = kind === kinds.reduced ? this.placeFor(reducedHead(this.head), length / 4) : undefined;
+    if (place !== undefined) this.pool.hold(place);
+    return bytesOf(place ?? this.pool.take(length / 4));
   }
 
   /** The payload length, or why the header is refused. */
@@ -224,7 +234,7 @@ function decode(view: DataView, body: Uint8Array): WireMessage | undefined {
         payload: floats(body, 0),
       };
     case kinds.reduced:
-      return { type: 'reduced', generation, step, partition, payload: floats(body, 0) };
+      return { ...reducedHead(view), payload: floats(body, 0) };
     case kinds.replay:
       return { type: 'replay', step, payload: floats(body, 0) };
     case kinds.snapshot: {
@@ -243,6 +253,11 @@ function decode(view: DataView, body: Uint8Array): WireMessage | undefined {
     default:
       return fromJson(body);
   }
+}
+
+function reducedHead(view: DataView): ReducedHead {
+  const [generation, step] = [view.getUint32(12, true), view.getUint32(16, true)];
+  return { type: 'reduced', generation, step, partition: view.getUint16(10, true) };
 }
 
 /** What is taken from the pool. */

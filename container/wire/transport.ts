@@ -17,7 +17,7 @@ import tls from 'node:tls';
 import type { WireMessage } from '../../core/gang/async/messages.ts';
 import type { VectorPool } from '../../core/gang/vector-pool.ts';
 import type { GangMember, TaskId } from '../../core/run.ts';
-import { Decoder, encode, type Fed, type FrameLimits } from './frame.ts';
+import { Decoder, encode, type Fed, type FrameLimits, type PlaceFor } from './frame.ts';
 import { readInto } from './inlet.ts';
 
 export interface TransportOptions {
@@ -32,6 +32,8 @@ export interface TransportOptions {
   readonly pool: VectorPool;
   /** The payload is the receiver's as long as this runs: who keeps it holds it. */
   readonly onMessage: (from: TaskId, message: WireMessage) => void;
+  /** Where a total is received; without it, in a vector of its own. */
+  readonly placeFor?: (from: TaskId, ...what: Parameters<PlaceFor>) => Float32Array | undefined;
   /** Part of a long message has come: a sign of life before the whole is there. */
   readonly onHeard: (peer: TaskId) => void;
   readonly onLost: (peer: TaskId, refused: boolean) => void;
@@ -174,10 +176,12 @@ export class Transport {
   private accept(accepted: net.Socket): void {
     const where = `${accepted.remoteAddress}:${accepted.remotePort}`;
     const { limits, pool, onRefused } = this.options;
-    const decoder = new Decoder(limits, pool);
+    let peer: TaskId | undefined;
+    const decoder = new Decoder(limits, pool, (head, length) =>
+      peer === undefined ? undefined : this.options.placeFor?.(peer, head, length),
+    );
     const nonce = randomBytes(nonceBytes);
     let got = Buffer.alloc(0);
-    let peer: TaskId | undefined;
     const refuse = (why: string): void => {
       onRefused(why, where);
       socket.destroy();

@@ -122,14 +122,26 @@ export type Message =
 export type MessageType = Message['type'];
 export type MessageOf<T extends MessageType> = Extract<Message, { type: T }>;
 
-/** The reducers of a gang: the parameter servers, or the workers when there are none. Partition p belongs to reducer p. */
-export function reducersOf(gang: Gang): readonly GangMember[] {
-  return gang.servers.length > 0 ? gang.servers : gang.workers;
+/**
+ * Two workers that reduce for themselves send each other everything, and each adds up the whole: one hop instead of two,
+ * for the same bytes. With more of them that would be more bytes.
+ */
+export function isExchange(gang: Gang): boolean {
+  return gang.servers.length === 0 && gang.workers.length <= 2;
+}
+
+/**
+ * Who finishes the sums for this member: the parameter servers, or the workers when there are none; in an exchange it
+ * does so itself. Partition p belongs to reducer p.
+ */
+export function reducersOf(gang: Gang, self: TaskId): readonly GangMember[] {
+  if (gang.servers.length > 0) return gang.servers;
+  return isExchange(gang) ? gang.workers.filter(({ taskId }) => taskId === self) : gang.workers;
 }
 
 /** Whom a member exchanges tensors with: workers with reducers. What goes wrong between them, only they can see. */
 export function partnersOf(gang: Gang, self: TaskId): readonly GangMember[] {
-  const reducers = reducersOf(gang);
+  const reducers = gang.servers.length > 0 ? gang.servers : gang.workers;
   const works = gang.workers.some((worker) => worker.taskId === self);
   const reduces = reducers.some((reducer) => reducer.taskId === self);
   const partners = new Map(

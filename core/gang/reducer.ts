@@ -1,7 +1,7 @@
 /**
  * A reducer finishes the tree for its partition of the vector and sends the total to every worker. A parameter server is
  * nothing but this; with no parameter servers every worker has one too. It keeps no state between steps, so losing one
- * loses nothing (P3).
+ * loses nothing (P3). Of two workers each is the reducer of everything, for itself.
  *
  * Invariants
  *  RD1 Exactly one step is open at a time: a worker sends step t+1 only after it has the total of t.
@@ -10,8 +10,8 @@
 import type { GangMember, TaskId } from '../run.ts';
 import { cover, ownership, type Range, shardRange } from '../shards.ts';
 import type { Effect } from './effects.ts';
-import { type Gang, type MessageOf, reducersOf } from './messages.ts';
-import { TreeSum } from './tree-sum.ts';
+import { type Gang, isExchange, type MessageOf, reducersOf } from './messages.ts';
+import { type Room, TreeSum } from './tree-sum.ts';
 import { Holdings, plainPool } from './vector-pool.ts';
 
 /** The range of the flat vector that belongs to partition p of `partitions`. */
@@ -63,7 +63,7 @@ export class Reducer {
   /** Answers what was kept: it can be taken now. */
   begin(gang: Gang, fromStep: number): readonly Early[] {
     this.gang = gang;
-    this.partition = reducersOf(gang).findIndex((member) => member.taskId === this.me.taskId);
+    this.partition = reducersOf(gang, this.me.taskId).findIndex((member) => member.taskId === this.me.taskId);
     this.open(fromStep);
     return this.dropEarly();
   }
@@ -96,24 +96,31 @@ export class Reducer {
     if (!nodes.some((node) => node.level === level && node.index === index)) {
       return { refused: `tree node ${level}/${index} is not the sender's` };
     }
-    const range = partitionRange(this.vectorLength, reducersOf(gang).length, this.partition);
+    const range = partitionRange(this.vectorLength, reducersOf(gang, this.me.taskId).length, this.partition);
     if (message.payload.length !== range.to - range.from) return { refused: `${message.payload.length} values` };
     const key = `${level}/${index}`;
     if (this.seen.has(key)) return { refused: 'sent twice' };
     this.seen.add(key);
 
     this.holdings.hold(message.payload);
-    const total = this.tree.add({ level, index }, message.payload);
+    const total = this.tree.add({ level, index }, message.payload, this.roomIn(gang, from));
     if (total === undefined) return [];
     this.holdings.letGo(total);
     const { step, partition } = this;
     this.open(step + 1);
     const { generation } = gang;
-    return gang.workers.map((to) => ({
+    const receivers = isExchange(gang) ? [this.me] : gang.workers;
+    return receivers.map((to) => ({
       type: 'send',
       to,
       message: { type: 'reduced', generation, step, partition, payload: total },
     }));
+  }
+
+  /** In an exchange what we have computed is on its way to the other one too; else the total is wanted in its place. */
+  private roomIn(gang: Gang, from: TaskId): Room {
+    if (from !== this.me.taskId) return 'if need be';
+    return isExchange(gang) ? 'never' : 'gladly';
   }
 
   private open(step: number): void {

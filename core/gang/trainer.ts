@@ -10,11 +10,12 @@
  *      bits on every worker, whoever computed what (P2).
  *  TR3 The reduced vector of the last applied step is kept until the next: a member one step behind is brought up with it.
  *  TR4 Workers of a gang are never more than one step apart.
+ *  TR5 A reducer's total is put where our contribution to it was: who sends the one has received the other, whole.
  */
 import type { GangMember, TaskId } from '../run.ts';
-import { ownership } from '../shards.ts';
+import { ownership, type Range } from '../shards.ts';
 import type { Effect, NodeVector } from './effects.ts';
-import { type Gang, type MessageOf, reducersOf } from './messages.ts';
+import { type Gang, isExchange, type MessageOf, reducersOf } from './messages.ts';
 import { partitionRange } from './reducer.ts';
 import { Holdings, plainPool } from './vector-pool.ts';
 
@@ -42,9 +43,8 @@ export class Trainer {
   private readonly holdings: Holdings;
   private gang: Gang | undefined;
   private fromStep = 0;
-  /** What we have computed of the step in flight, and what has come of its total. */
-  private computedParts: readonly NodeVector[] = [];
-  private incoming: Float32Array | undefined;
+  /** What we have computed of the step in flight. What comes of its total takes the place of the first (TR5). */
+  private parts: readonly NodeVector[] = [];
   private missing = new Set<number>();
   private lastReduced: { step: number; vector: Float32Array } | undefined;
   private readonly borrowers = new Map<TaskId, GangMember>();
@@ -90,8 +90,6 @@ export class Trainer {
     this.gang = undefined;
     if (this.phase !== 'idle') this.phase = 'prepared';
     this.letPartsGo();
-    if (this.incoming !== undefined) this.holdings.letGo(this.incoming);
-    this.incoming = undefined;
   }
 
   begin(message: MessageOf<'begin'>): Effect[] {
@@ -165,10 +163,12 @@ export class Trainer {
       return [];
     }
     this.phase = 'waiting';
-    this.computedParts = parts;
-    const reducers = reducersOf(gang);
-    return reducers.flatMap((to, partition) => {
-      const { from, to: end } = partitionRange(this.shape.vectorLength, reducers.length, partition);
+    this.parts = parts;
+    const reducers = reducersOf(gang, this.me.taskId);
+    const receivers = isExchange(gang) ? gang.workers : reducers;
+    return receivers.flatMap((to, place) => {
+      const partition = place % reducers.length;
+      const { from, to: end } = this.rangeOf(gang, partition);
       return parts.map(({ node, vector }): Effect => {
         // Our own reducer adds into what it is given: nobody else gets that part of the vector.
         const payload = vector.subarray(from, end);
@@ -183,33 +183,49 @@ export class Trainer {
 
   /** Effects, or the reason for which the total was refused. */
   reduced(from: TaskId, message: MessageOf<'reduced'>): Effect[] | { readonly refused: string } {
-    const gang = this.gang;
-    if (gang === undefined || message.generation !== gang.generation) return { refused: 'not in this generation' };
-    const reducers = reducersOf(gang);
-    if (reducers[message.partition]?.taskId !== from)
-      return { refused: `partition ${message.partition} is not the sender's` };
-    if (this.phase !== 'waiting' || message.step !== this.step) return { refused: `step ${message.step} is not open` };
-    if (!this.missing.has(message.partition)) return { refused: 'sent twice' };
-    const range = partitionRange(this.shape.vectorLength, reducers.length, message.partition);
-    if (message.payload.length !== range.to - range.from) return { refused: `${message.payload.length} values` };
-    if (reducers.length === 1) {
-      this.holdings.hold(message.payload);
-      this.incoming = message.payload;
-    } else {
-      this.incoming ??= this.holdings.take(this.shape.vectorLength);
-      this.incoming.set(message.payload, range.from);
-    }
-    this.missing.delete(message.partition);
+    const why = this.refuses(from, message, message.payload.length);
+    const { gang } = this;
+    if (why !== undefined || gang === undefined) return { refused: why ?? 'no gang' };
+    const { payload, partition } = message;
+    const { from: at } = this.rangeOf(gang, partition);
+    const place = this.parts[0]?.vector;
+    const whole = payload.length === this.shape.vectorLength;
+    this.missing.delete(partition);
+    if (!whole && place !== undefined && !isAt(payload, place, at)) place.set(payload, at);
     if (this.missing.size > 0) return [];
-    const total = this.incoming;
-    this.incoming = undefined;
+    const total = whole || place === undefined ? payload : place;
+    this.holdings.hold(total);
     this.letPartsGo();
     return [...this.apply(total), ...this.next()];
   }
 
+  /** Where a total that is about to come may be received at once; undefined when it would be refused. */
+  placeFor(from: TaskId, message: Omit<MessageOf<'reduced'>, 'payload'>, length: number): Float32Array | undefined {
+    const { gang } = this;
+    if (gang === undefined || this.refuses(from, message, length) !== undefined) return undefined;
+    const range = this.rangeOf(gang, message.partition);
+    return this.parts[0]?.vector.subarray(range.from, range.to);
+  }
+
+  private refuses(from: TaskId, message: Omit<MessageOf<'reduced'>, 'payload'>, length: number): string | undefined {
+    const { gang } = this;
+    if (gang === undefined || message.generation !== gang.generation) return 'not in this generation';
+    const { partition, step } = message;
+    if (reducersOf(gang, this.me.taskId)[partition]?.taskId !== from)
+      return `partition ${partition} is not the sender's`;
+    if (this.phase !== 'waiting' || step !== this.step) return `step ${step} is not open`;
+    if (!this.missing.has(partition)) return 'sent twice';
+    const range = this.rangeOf(gang, partition);
+    return length === range.to - range.from ? undefined : `${length} values`;
+  }
+
+  private rangeOf(gang: Gang, partition: number): Range {
+    return partitionRange(this.shape.vectorLength, reducersOf(gang, this.me.taskId).length, partition);
+  }
+
   private letPartsGo(): void {
-    this.holdings.letGo(...this.computedParts.map(({ vector }) => vector));
-    this.computedParts = [];
+    this.holdings.letGo(...this.parts.map(({ vector }) => vector));
+    this.parts = [];
   }
 
   evaluatedAt(step: number, stop: boolean): Effect[] {
@@ -285,7 +301,7 @@ export class Trainer {
       effects.push({ type: 'checkpoint', step, generation: gang.generation });
     }
     this.phase = 'computing';
-    this.missing = new Set(reducersOf(gang).keys());
+    this.missing = new Set(reducersOf(gang, this.me.taskId).keys());
     const rank = gang.workers.findIndex((worker) => worker.taskId === this.me.taskId);
     effects.push({
       type: 'compute',
@@ -295,4 +311,9 @@ export class Trainer {
     });
     return effects;
   }
+}
+
+/** Whether the part is that of the whole which begins at `from`. */
+function isAt(part: Float32Array, whole: Float32Array, from: number): boolean {
+  return part.buffer === whole.buffer && part.byteOffset === whole.byteOffset + 4 * from;
 }

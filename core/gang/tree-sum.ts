@@ -1,26 +1,37 @@
 /**
  * Adds vectors up in the fixed binary tree of core/shards.ts: a vector is put in at any tree node, and as soon as both
- * children of a node are there they become left + right. The order in which the nodes arrive changes nothing (S3).
+ * children of a node are there they become left + right. The order in which the nodes arrive changes nothing (S3), nor
+ * does it in which of the two vectors the sum is left: adding two numbers is commutative to the bit.
  */
 import { rootLevel, type TreeNode } from '../shards.ts';
 import { plainPool, type VectorPool } from './vector-pool.ts';
 
+/** Whether a sum may be left in the vector: somebody else may still read it, or it may be where the total is wanted. */
+export type Room = 'never' | 'if need be' | 'gladly';
+
+interface Term {
+  readonly vector: Float32Array;
+  readonly room: Room;
+}
+
+const order: readonly Room[] = ['never', 'if need be', 'gladly'];
+
 export class TreeSum {
   private readonly root: number;
   private readonly pool: Pick<VectorPool, 'add' | 'release'>;
-  private readonly waiting = new Map<string, Float32Array>();
+  private readonly waiting = new Map<string, Term>();
 
   constructor(shards: number, pool: Pick<VectorPool, 'add' | 'release'> = plainPool) {
     this.root = rootLevel(shards);
     this.pool = pool;
   }
 
-  /** Takes the vector over: it may be added into, or be released. Answers the total once the whole tree is in. */
-  add(node: TreeNode, vector: Float32Array): Float32Array | undefined {
+  /** Takes the vector over, to release it when it is added to another. Answers the total once the whole tree is in. */
+  add(node: TreeNode, vector: Float32Array, room: Room = 'if need be'): Float32Array | undefined {
     let { level, index } = node;
-    let sum = vector;
+    let sum: Term = { vector, room };
     for (;;) {
-      if (level === this.root) return sum;
+      if (level === this.root) return sum.vector;
       const sibling = this.take(level, index % 2 === 0 ? index + 1 : index - 1);
       if (sibling === undefined) break;
       sum = index % 2 === 0 ? this.merge(sum, sibling) : this.merge(sibling, sum);
@@ -33,7 +44,7 @@ export class TreeSum {
 
   /** The nodes that could not be merged further, from left to right. */
   rest(): { readonly node: TreeNode; readonly vector: Float32Array }[] {
-    const nodes = [...this.waiting].map(([key, vector]) => {
+    const nodes = [...this.waiting].map(([key, { vector }]) => {
       const [level, index] = key.split('/').map(Number) as [number, number];
       return { node: { level, index }, vector };
     });
@@ -44,14 +55,14 @@ export class TreeSum {
     return this.waiting.has(`${node.level}/${node.index}`);
   }
 
-  /** The left operand is the left child, always. */
-  private merge(left: Float32Array, right: Float32Array): Float32Array {
-    this.pool.add(left, right);
-    this.pool.release(right);
-    return left;
+  private merge(left: Term, right: Term): Term {
+    const [into, from] = order.indexOf(right.room) > order.indexOf(left.room) ? [right, left] : [left, right];
+    this.pool.add(into.vector, from.vector);
+    this.pool.release(from.vector);
+    return into;
   }
 
-  private take(level: number, index: number): Float32Array | undefined {
+  private take(level: number, index: number): Term | undefined {
     const key = `${level}/${index}`;
     const found = this.waiting.get(key);
     this.waiting.delete(key);

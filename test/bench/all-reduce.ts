@@ -47,6 +47,7 @@ export async function takePart({ rank, world, secure, length, rounds }: Order): 
     limits: { vectorLength: length, stateLength: 0 },
     pool,
     onMessage: (from, message) => handle(from, message as Message),
+    placeFor: (...what) => trainer.placeFor(...what),
     onHeard: () => undefined,
     onLost: (peer) => {
       throw new Error(`${peer} is gone`);

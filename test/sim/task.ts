@@ -102,10 +102,19 @@ export class SimTask {
     const refusals = world.refusals;
     this.handled = false;
     // As the transport does: the payload is there as long as the message is handled, then for whoever holds it.
-    const copy = 'payload' in message ? { ...message, payload: message.payload.slice() } : message;
+    const copy = 'payload' in message ? { ...message, payload: this.payloadOf(from, message) } : message;
     this.driver?.received(from, copy);
     if ('payload' in copy) this.pool.release(copy.payload);
     if (this.handled) world.took(host, message, generation, world.refusals > refusals);
+  }
+
+  private payloadOf(from: string, message: Extract<Message, { readonly payload: Float32Array }>): Float32Array {
+    const { payload } = message;
+    const place = message.type === 'reduced' ? this.driver?.placeFor(from, message, payload.length) : undefined;
+    if (place === undefined) return payload.slice();
+    this.pool.hold(place);
+    place.set(payload);
+    return place;
   }
 
   /** Tells the rules of every generation that this member goes into. */
