@@ -29,8 +29,12 @@ export async function readDataHead(datasets: Datasets, uri: string): Promise<{ h
   const raw = await readRaw(datasets, uri);
   if (!isGzip(raw)) return { head: raw.subarray(0, maxHeaderBytes), bytes: raw.length };
   const head = await inflate(uri, raw, maxHeaderBytes);
-  const bytes = new DataView(raw.buffer, raw.byteOffset).getUint32(raw.length - 4, true);
-  return { head: head.subarray(0, maxHeaderBytes), bytes };
+  return { head: head.subarray(0, maxHeaderBytes), bytes: saidSize(raw) };
+}
+
+/** What a gzip file says of its inflated size, modulo 2^32. */
+function saidSize(raw: Uint8Array): number {
+  return new DataView(raw.buffer, raw.byteOffset).getUint32(raw.length - 4, true);
 }
 
 async function readRaw(datasets: Datasets, uri: string): Promise<Uint8Array> {
@@ -44,16 +48,28 @@ function isGzip(bytes: Uint8Array): boolean {
   return bytes.length > 2 && bytes[0] === 0x1f && bytes[1] === 0x8b;
 }
 
-/** Stops once `enough` bytes are passed. */
+/** The most that deflate can make of a byte. */
+const greatestRatio = 1032;
+
+/**
+ * Stops once `enough` bytes are passed. The result is made once, as large as the file says: data sets are what a task
+ * needs most memory for, and should not be there twice.
+ */
 async function inflate(uri: string, bytes: Uint8Array, enough: number): Promise<Uint8Array> {
   const stream = createGunzip({ chunkSize: 1 << 20 });
-  const chunks: Uint8Array[] = [];
+  let whole = new Uint8Array(Math.min(saidSize(bytes), bytes.length * greatestRatio, enough + 1));
   let length = 0;
   try {
     stream.end(bytes);
-    for await (const chunk of stream) {
-      chunks.push(chunk as Uint8Array);
-      length += (chunk as Uint8Array).length;
+    for await (const piece of stream) {
+      const chunk = piece as Uint8Array;
+      if (length + chunk.length > whole.length) {
+        const larger = new Uint8Array(2 * (length + chunk.length));
+        larger.set(whole.subarray(0, length));
+        whole = larger;
+      }
+      whole.set(chunk, length);
+      length += chunk.length;
       // Leaving the loop destroys the stream.
       if (length > enough) break;
     }
@@ -62,11 +78,5 @@ async function inflate(uri: string, bytes: Uint8Array, enough: number): Promise<
     const what = code === 'Z_BUF_ERROR' ? 'truncated: the gzip stream ends early' : `damaged gzip file (${message})`;
     throw dataInvalid(uri, `${what}; the file has ${bytes.length} bytes`);
   }
-  const whole = new Uint8Array(length);
-  let at = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, at);
-    at += chunk.length;
-  }
-  return whole;
+  return whole.subarray(0, length);
 }
