@@ -231,9 +231,17 @@ function priceRows(plan: RunPlan): Rows {
       'workflow',
       `$${(price.transitions * priceTable.transitionUsd).toFixed(4)} for at most ${count(price.transitions)} transitions`,
     ],
+    [
+      'expected',
+      `$${price.expected.usd.toFixed(4)}, about ${aboutMinutes(price.expected.durationMs)}, when nothing happens`,
+    ],
     ['worst case', `$${price.worstCaseUsd.toFixed(2)} (${worst})`],
     ['prices', `${priceTable.region}, of ${price.asOf}; Spot and EC2 are estimates`],
   ];
+}
+
+function aboutMinutes(ms: number): string {
+  return formatDuration(Math.max(1, Math.round(ms / 60_000)) * 60_000);
 }
 
 export function describeChaos({ action, target, atStep, forMs }: ChaosPlan): string {

@@ -282,12 +282,19 @@ export interface ChaosPlan {
   readonly forMs?: number;
 }
 
+/** Roughly, when nothing happens to the run (core/expectation.ts). */
+export interface ExpectedPlan {
+  readonly durationMs: number;
+  readonly usd: number;
+}
+
 export interface PricePlan {
   /** ISO date of the price table. */
   readonly asOf: string;
   readonly usdPerHour: number;
-  /** usdPerHour for the whole of limits.maxDuration with all tasks of the dearest rung, plus transitions. */
+  /** The whole of limits.maxDuration with all tasks in their largest size on the dearest rung, plus transitions. */
   readonly worstCaseUsd: number;
+  readonly expected: ExpectedPlan;
   readonly transitions: number;
 }
 

@@ -11,6 +11,7 @@ import { planCheckpoint } from './checkpoint-plan.ts';
 import type { LayerConfig } from './config/layers.ts';
 import { locate, noPositions, type Positions, type Problem, sortIssues } from './config/positions.ts';
 import type { Config } from './config/schema.ts';
+import { expectationOf } from './expectation.ts';
 import type { Issue } from './failure.ts';
 import { boundHistory } from './history.ts';
 import { lossProblems, resolveNetwork, shapeText } from './layers.ts';
@@ -120,6 +121,8 @@ export function makePlan(config: Config, facts: PlanFacts): Planned {
     maxCostUsd,
     transitions: bound.transitions,
   });
+  const { history } = bound;
+  const expected = expectationOf({ network, training, cluster, history, groups, maxDurationMs: maxDuration });
   if (maxCostUsd !== undefined && maxCostUsd * 60 < price.usdPerHour) {
     const message = `"${maxCostUsd}" would be spent within a minute, at $${price.usdPerHour.toFixed(2)} an hour`;
     problems.push({ path: ['limits', 'maxCostUsd'], message, accepted: 'more, or fewer or smaller tasks' });
@@ -145,8 +148,8 @@ export function makePlan(config: Config, facts: PlanFacts): Planned {
     limits: { maxDurationMs: maxDuration, ...(maxCostUsd === undefined ? {} : { maxCostUsd }) },
     chaos: config.chaos,
     engine: { wanted: config.engine },
-    price,
-    history: bound.history,
+    price: { ...price, expected },
+    history,
   };
   return { kind: 'planned', plan };
 }

@@ -56,7 +56,7 @@ export function priceOf(options: {
   readonly maxDurationMs: number;
   readonly maxCostUsd?: number | undefined;
   readonly transitions: number;
-}): PricePlan {
+}): Omit<PricePlan, 'expected'> {
   const { ladder, groups, grown, maxDurationMs, maxCostUsd, transitions } = options;
   const usdPerHour = Math.max(...ladder.map((launch) => hourUsd(launch, groups)));
   const workflow = ladder.includes('local') ? 0 : transitions * priceTable.transitionUsd;

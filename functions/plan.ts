@@ -35,6 +35,7 @@ export async function plan({ runId }: RunRef, cloud: Cloud): Promise<PlanOutput>
     launch: cluster.launch,
     workers: cluster.worker.max,
     parameterServers: cluster.parameterServer.max,
+    expectedUsd: price.expected.usd,
     worstCaseUsd: price.worstCaseUsd,
   });
   await cloud.notices.publish('cuttlefish.run.started', {

@@ -115,6 +115,17 @@ describe('makePlan() resolves', () => {
     expect(strict.price.usdPerHour).toBeLessThan(spot.price.usdPerHour / 2);
   });
 
+  it('what the run should cost, far below the worst case: MNIST on four Spot workers, ten epochs, is cents', () => {
+    const { price } = planned(`${mnist}${mlp}cluster: {launch: fargate-spot, workers: 4}\ntraining: {epochs: 10}\n`, {
+      world: 'aws',
+    });
+    expect(price.expected.durationMs).toBeGreaterThan(90_000);
+    expect(price.expected.durationMs).toBeLessThan(600_000);
+    expect(price.expected.usd).toBeGreaterThan(0.001);
+    expect(price.expected.usd).toBeLessThan(0.02);
+    expect(price.worstCaseUsd).toBeGreaterThan(100 * price.expected.usd);
+  });
+
   it('a cost cap as the worst case, with a minute to stop in', () => {
     const { price } = planned(`${mnist}${mlp}limits: {maxCostUsd: 0.05}\n`, { world: 'aws' });
     expect(price.worstCaseUsd).toBeGreaterThan(0.05);
