@@ -10,8 +10,9 @@
  */
 import { executionName } from '../core/config/run-id.ts';
 import { CuttlefishError, describeFailure, type Failure, failureTable } from '../core/failure.ts';
+import { objectKeys } from '../core/object-keys.ts';
 import type { RunResult } from '../core/result.ts';
-import { keys, objectKeys, type RunRow } from '../core/run.ts';
+import { keys, type RunRow } from '../core/run.ts';
 import type { ExecutionInput } from '../core/workflow.ts';
 import { functions } from '../functions/registry.ts';
 import { reopenRun } from '../functions/resume.ts';

@@ -1,8 +1,8 @@
 /** What a run has come to: result.json, and the summary of it. */
 import type { Cloud } from '../cloud/ports.ts';
 import { describeFailure } from '../core/failure.ts';
+import { objectKeys } from '../core/object-keys.ts';
 import type { Receipt, RunResult } from '../core/result.ts';
-import { objectKeys } from '../core/run.ts';
 import { formatCount, formatMetric, formatSpan, formatTable } from './format.ts';
 
 /** Undefined while there is none. */

@@ -8,7 +8,8 @@
 import type { Cloud } from '../cloud/ports.ts';
 import { chunkRanges, digestOf, type PartContent } from '../core/checkpoint.ts';
 import type { Failure } from '../core/failure.ts';
-import { type CheckpointManifest, type CheckpointPart, keys, objectKeys, type PartRow, prefixes } from '../core/run.ts';
+import { objectKeys } from '../core/object-keys.ts';
+import { type CheckpointManifest, type CheckpointPart, keys, type PartRow, prefixes } from '../core/run.ts';
 
 export type PartStorage = Pick<Cloud, 'table' | 'objects'>;
 type Store = CheckpointManifest['store'];

@@ -5,8 +5,9 @@
 import { createHash } from 'node:crypto';
 import type { Cloud } from '../cloud/ports.ts';
 import type { Failure } from '../core/failure.ts';
+import { objectKeys } from '../core/object-keys.ts';
 import type { RunPlan } from '../core/plan.ts';
-import { keys, type OutcomeRow, objectKeys, settled } from '../core/run.ts';
+import { keys, type OutcomeRow, settled } from '../core/run.ts';
 import type { Replica } from './replica.ts';
 
 export interface EndState {

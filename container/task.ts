@@ -12,12 +12,12 @@ import { rollColumns } from '../core/data/roll-call.ts';
 import { CuttlefishError, describeFailure, type Failure, failureTable, toFailure } from '../core/failure.ts';
 import { Member } from '../core/gang/member.ts';
 import { plainPool } from '../core/gang/vector-pool.ts';
+import { objectKeys } from '../core/object-keys.ts';
 import type { Role, RunPlan } from '../core/plan.ts';
 import {
   type CheckpointIndex,
   type GangMember,
   keys,
-  objectKeys,
   type RunRow,
   type TaskId,
   terminalPhases,

@@ -1,8 +1,9 @@
 /** What is seen of a run at an instant, and the few things that several rules read from it. */
 import { advised, classifyStart, failureOfStop, spends } from './classify.ts';
+import type { ClaimRow } from './cluster-rows.ts';
 import { describeFailure, type Failure } from './failure.ts';
 import type { RunPlan } from './plan.ts';
-import type { ClaimRow, GangRow, LaunchRow, MemberRow, OutcomeRow, ProgressRow, RunRow, TaskRow } from './run.ts';
+import type { GangRow, LaunchRow, MemberRow, OutcomeRow, ProgressRow, RunRow, TaskRow } from './run.ts';
 
 /** Tasks, launches and gang are those of this attempt of the run. */
 export interface Observation {

@@ -1,6 +1,6 @@
 /**
- * What the table remembers of a run: one interface per row, and the keys. Partition key is always the run id, but for
- * capacity claims, which belong to a cluster.
+ * What the table remembers of a run: one interface per row, and the keys. Partition key is the run id; the rows that belong to
+ * no run are in core/cluster-rows.ts, what a run leaves in the bucket in core/object-keys.ts.
  *
  * | sort key                | row              | written by                        | condition          |
  * |-------------------------|------------------|-----------------------------------|--------------------|
@@ -61,29 +61,6 @@ export const keys = {
   chaos: (i: number) => `chaos/${i}`,
 } as const;
 
-/**
- * Rows that belong to the whole cluster, not to one run: which runs are open (for the sweep), what each claims of the
- * Auto Scaling groups, and the last floor set (its version makes concurrent changes of the floor line up).
- */
-export const clusterPartition = 'cluster';
-export const clusterKeys = {
-  open: (runId: string) => `open/${runId}`,
-  claim: (runId: string) => `claim/${runId}`,
-  floor: (kind: LaunchKind) => `floor/${kind}`,
-} as const;
-export const clusterPrefixes = { open: 'open/', claim: 'claim/' } as const;
-
-export interface OpenRow {
-  readonly runId: string;
-  readonly sinceMs: number;
-}
-
-export interface ClaimRow {
-  readonly runId: string;
-  readonly kind: LaunchKind;
-  readonly instances: number;
-}
-
 /** Prefixes for queries. */
 export const prefixes = {
   launch: 'launch/',
@@ -92,21 +69,6 @@ export const prefixes = {
   epoch: 'epoch/',
   event: 'event/',
   part: 'part/',
-} as const;
-
-/** Object keys of a run in the bucket. */
-export const objectKeys = {
-  config: (runId: string) => `runs/${runId}/config.yaml`,
-  plan: (runId: string) => `runs/${runId}/plan.json`,
-  metrics: (runId: string) => `runs/${runId}/metrics.jsonl`,
-  events: (runId: string) => `runs/${runId}/events.jsonl`,
-  result: (runId: string) => `runs/${runId}/result.json`,
-  report: (runId: string) => `runs/${runId}/report.html`,
-  topology: (runId: string) => `runs/${runId}/topology.json`,
-  modelFolder: (runId: string) => `runs/${runId}/model/`,
-  model: (runId: string) => `runs/${runId}/model/model.json`,
-  weights: (runId: string) => `runs/${runId}/model/weights.bin`,
-  part: (runId: string, digest: string) => `runs/${runId}/checkpoints/${digest}.bin`,
 } as const;
 
 export type Phase =

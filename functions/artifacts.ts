@@ -4,6 +4,7 @@
  */
 import type { Cloud } from '../cloud/ports.ts';
 import type { Failure } from '../core/failure.ts';
+import { objectKeys } from '../core/object-keys.ts';
 import { composeResult, eventLines, metricsLines, type RunRows } from '../core/report.ts';
 import { reportHtml } from '../core/report-page.ts';
 import type { RunResult } from '../core/result.ts';
@@ -15,7 +16,6 @@ import {
   keys,
   type LaunchRow,
   type OutcomeRow,
-  objectKeys,
   type ProgressRow,
   prefixes,
   settled,

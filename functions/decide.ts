@@ -10,15 +10,13 @@ import { record } from '../cloud/journal.ts';
 import type { Cloud } from '../cloud/ports.ts';
 import { lastSignal } from '../cloud/signal.ts';
 import { updateRow } from '../cloud/update.ts';
+import { type ClaimRow, clusterKeys, clusterPartition } from '../core/cluster-rows.ts';
 import { spentUsd, usdPerHour } from '../core/cost.ts';
 import { type Decision, decide as decideNext, type Observation } from '../core/decide.ts';
 import { CuttlefishError } from '../core/failure.ts';
 import { metricsOf } from '../core/metrics.ts';
 import {
   type CheckpointIndex,
-  type ClaimRow,
-  clusterKeys,
-  clusterPartition,
   type GangRow,
   keys,
   type MemberRow,

@@ -12,10 +12,11 @@ import type { Cloud } from '../cloud/ports.ts';
 import { parseConfig } from '../core/config/parse.ts';
 import { digestOf } from '../core/config/run-id.ts';
 import { CuttlefishError } from '../core/failure.ts';
+import { objectKeys } from '../core/object-keys.ts';
 import type { RunPlan } from '../core/plan.ts';
 import { makePlan } from '../core/planning.ts';
 import { within } from '../core/quotas.ts';
-import { keys, objectKeys, type WireRow } from '../core/run.ts';
+import { keys, type WireRow } from '../core/run.ts';
 import type { PlanOutput, RunRef } from '../core/workflow.ts';
 import { changeRun, findPlan, readPlan, readRun, unreadable } from './rows.ts';
 

@@ -11,18 +11,9 @@ import { record } from '../cloud/journal.ts';
 import type { Cloud } from '../cloud/ports.ts';
 import { removeRow, updateRow } from '../cloud/update.ts';
 import { stopReasons } from '../core/classify.ts';
+import { type ClaimRow, clusterKeys, clusterPartition, type OpenRow } from '../core/cluster-rows.ts';
 import { CuttlefishError, describeFailure, type Failure, toFailure } from '../core/failure.ts';
-import {
-  type ClaimRow,
-  clusterKeys,
-  clusterPartition,
-  keys,
-  type LaunchRow,
-  type OpenRow,
-  prefixes,
-  type RunRow,
-  type TaskRow,
-} from '../core/run.ts';
+import { keys, type LaunchRow, prefixes, type RunRow, type TaskRow } from '../core/run.ts';
 import type { RunRef } from '../core/workflow.ts';
 import { writeEvents } from './artifacts.ts';
 import { fail } from './fail.ts';

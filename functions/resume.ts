@@ -13,7 +13,8 @@ import type { Cloud } from '../cloud/ports.ts';
 import { removeRow, updateRow } from '../cloud/update.ts';
 import { executionName } from '../core/config/run-id.ts';
 import { CuttlefishError } from '../core/failure.ts';
-import { keys, type OutcomeRow, objectKeys, type RunRow } from '../core/run.ts';
+import { objectKeys } from '../core/object-keys.ts';
+import { keys, type OutcomeRow, type RunRow } from '../core/run.ts';
 import type { ExecutionInput } from '../core/workflow.ts';
 import { isEnded, value } from './rows.ts';
 

@@ -8,17 +8,9 @@
 import type { Cloud } from '../cloud/ports.ts';
 import { updateRow } from '../cloud/update.ts';
 import { CuttlefishError, type Failure } from '../core/failure.ts';
+import { objectKeys } from '../core/object-keys.ts';
 import type { RunPlan } from '../core/plan.ts';
-import {
-  keys,
-  type LaunchRow,
-  objectKeys,
-  type Phase,
-  prefixes,
-  type RunRow,
-  type TaskRow,
-  terminalPhases,
-} from '../core/run.ts';
+import { keys, type LaunchRow, type Phase, prefixes, type RunRow, type TaskRow, terminalPhases } from '../core/run.ts';
 
 export async function readRun({ table }: Pick<Cloud, 'table'>, runId: string): Promise<RunRow> {
   const row = await table.get<RunRow>(runId, keys.run);

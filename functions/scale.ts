@@ -9,10 +9,10 @@
 import { record } from '../cloud/journal.ts';
 import type { Cloud } from '../cloud/ports.ts';
 import { updateRow } from '../cloud/update.ts';
+import { type ClaimRow, clusterKeys, clusterPartition, clusterPrefixes, type FloorRow } from '../core/cluster-rows.ts';
 import { CuttlefishError } from '../core/failure.ts';
 import { instancesWanted, nextRung } from '../core/launching.ts';
 import type { LaunchKind } from '../core/plan.ts';
-import { type ClaimRow, clusterKeys, clusterPartition, clusterPrefixes } from '../core/run.ts';
 import { wantedPlan } from '../core/wanted.ts';
 import type { RunRef } from '../core/workflow.ts';
 import { attemptRows, readPlan, readRun, values } from './rows.ts';
@@ -47,10 +47,6 @@ export async function scale({ runId }: RunRef, cloud: Cloud): Promise<ScaleOutpu
   }
   await record(cloud, runId, 'capacity.claimed', { by: 'scale', kind, instances, inService: group.inService });
   return { runId, claimed: instances, inService: group.inService };
-}
-
-interface FloorRow {
-  readonly instances: number;
 }
 
 const maxTries = 10;

@@ -12,22 +12,11 @@ import { record } from '../cloud/journal.ts';
 import type { Cloud } from '../cloud/ports.ts';
 import { raise } from '../cloud/signal.ts';
 import { stopReasons } from '../core/classify.ts';
+import { type ClaimRow, clusterKeys, clusterPartition, clusterPrefixes, type OpenRow } from '../core/cluster-rows.ts';
 import { spentUsd } from '../core/cost.ts';
 import { CuttlefishError } from '../core/failure.ts';
 import { metricsOf } from '../core/metrics.ts';
-import {
-  type CheckpointIndex,
-  type ClaimRow,
-  clusterKeys,
-  clusterPartition,
-  clusterPrefixes,
-  keys,
-  type OpenRow,
-  type ProgressRow,
-  prefixes,
-  type RunRow,
-  type TaskRow,
-} from '../core/run.ts';
+import { type CheckpointIndex, keys, type ProgressRow, prefixes, type RunRow, type TaskRow } from '../core/run.ts';
 import { reconcile } from './observe-task.ts';
 import { endWith } from './on-execution-event.ts';
 import { dropClaim, release } from './release.ts';

@@ -10,12 +10,14 @@
 import { record } from '../cloud/journal.ts';
 import type { Cloud } from '../cloud/ports.ts';
 import { updateRow } from '../cloud/update.ts';
+import { clusterKeys, clusterPartition, type OpenRow } from '../core/cluster-rows.ts';
 import { parseConfig } from '../core/config/parse.ts';
 import { runIdFor } from '../core/config/run-id.ts';
 import { readInput } from '../core/execution-input.ts';
 import { CuttlefishError } from '../core/failure.ts';
+import { objectKeys } from '../core/object-keys.ts';
 import { within } from '../core/quotas.ts';
-import { clusterKeys, clusterPartition, keys, type OpenRow, objectKeys, type RunRow } from '../core/run.ts';
+import { keys, type RunRow } from '../core/run.ts';
 import type { ValidateInput, ValidateOutput } from '../core/workflow.ts';
 import { type ConfigSource, clearErrors, isConfigKey, readConfig, writeErrors } from './config-source.ts';
 import { isEnded } from './rows.ts';

@@ -4,9 +4,11 @@
  * one result.
  */
 import { describe, expect, test } from 'vitest';
+import { clusterPartition } from '../../core/cluster-rows.ts';
+import { objectKeys } from '../../core/object-keys.ts';
 import { uniform } from '../../core/random.ts';
 import type { RunResult } from '../../core/result.ts';
-import { clusterPartition, type LaunchRow, objectKeys, prefixes } from '../../core/run.ts';
+import { type LaunchRow, prefixes } from '../../core/run.ts';
 import { values } from '../../functions/rows.ts';
 import { type Crashes, createCrashes } from '../support/crashes.ts';
 import { config, createHarness, type Harness, objectCreated, type Script } from '../support/workflow-harness.ts';

@@ -4,9 +4,11 @@
  */
 import { afterEach, expect, test } from 'vitest';
 import { lastSignal, raise } from '../../cloud/signal.ts';
+import { clusterPartition } from '../../core/cluster-rows.ts';
 import { executionName } from '../../core/config/run-id.ts';
+import { objectKeys } from '../../core/object-keys.ts';
 import type { RunResult } from '../../core/result.ts';
-import { clusterPartition, type GangRow, keys, type LaunchRow, objectKeys, prefixes } from '../../core/run.ts';
+import { type GangRow, keys, type LaunchRow, prefixes } from '../../core/run.ts';
 import { cancelRun } from '../../functions/cancel.ts';
 import { functions } from '../../functions/registry.ts';
 import { reopenRun } from '../../functions/resume.ts';

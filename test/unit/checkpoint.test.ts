@@ -1,14 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { restoreCheckpoint, type Snapshot, saveCheckpoint } from '../../container/checkpoint.ts';
 import { chunkBytes, chunkRanges, describePart, floatsOf, intentIndex, nextIndex } from '../../core/checkpoint.ts';
-import {
-  type CheckpointIndex,
-  type CheckpointManifest,
-  type EventRow,
-  keys,
-  objectKeys,
-  type PartRow,
-} from '../../core/run.ts';
+import { objectKeys } from '../../core/object-keys.ts';
+import { type CheckpointIndex, type CheckpointManifest, type EventRow, keys, type PartRow } from '../../core/run.ts';
 import { createMemoryWorld, type MemoryWorld } from '../support/memory-world.ts';
 
 const runId = 'run-1';
