@@ -6,7 +6,9 @@ import { build } from 'esbuild';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const outdir = join(root, 'dist/bench');
-execFileSync(process.execPath, [join(root, 'tools/build.mjs'), '--quiet'], { stdio: ['ignore', 'ignore', 'inherit'] });
+execFileSync(process.execPath, [join(root, 'tools/build.mjs'), '--functions', '--quiet'], {
+  stdio: ['ignore', 'ignore', 'inherit'],
+});
 await build({
   absWorkingDir: root,
   // The second is a process of its own; where it lies, it finds dist/kernels.

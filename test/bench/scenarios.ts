@@ -6,6 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DriveOptions, drive } from './drive.ts';
 import { elasticMeasures } from './elastic-measures.ts';
+import { loadTimes } from './load.ts';
 import { type Measure, measure, type Ratio } from './measures.ts';
 import { type Peer, peerAllReduce, peerElastic, peerSpeed } from './peer.ts';
 import type { RunSamples } from './samples.ts';
@@ -245,6 +246,11 @@ function wire(): Part {
   };
 }
 
+const load: Part = {
+  about: 'loading the functions of the stack',
+  scenarios: [{ label: 'load', run: ({ root, folder }) => loadTimes(root, folder) }],
+};
+
 export const parts = {
   mlp: speed('mlp', 'MLP', 128, 4),
   lenet: speed('lenet', 'LeNet', 64, 1),
@@ -253,5 +259,6 @@ export const parts = {
   elastic,
   churn: churn(),
   whole,
+  load,
 } as const satisfies Readonly<Record<string, Part>>;
 export type PartName = keyof typeof parts;
