@@ -122,12 +122,19 @@ const recovery = z
 
 const limits = z
   .strictObject({
-    maxDuration: duration(10 * second, 30 * day, 'The run ends after this, whatever happens.').prefault('24h'),
+    maxDuration: duration(
+      10 * second,
+      30 * day,
+      'The run ends after this, by the clock on the wall, whatever happens.',
+    ).prefault('24h'),
     maxCostUsd: z
       .number()
       .gt(0)
       .max(1e6)
-      .meta({ description: 'The run ends before it costs more. By default no cap.' })
+      .meta({
+        description:
+          'The run ends before it costs more, all its attempts together. By default no cap but that of the stage.',
+      })
       .optional(),
   })
   .meta({ description: 'Budgets.' });

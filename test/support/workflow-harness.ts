@@ -12,6 +12,7 @@ import type { Clock, Cloud } from '../../cloud/ports.ts';
 import { raise } from '../../cloud/signal.ts';
 import { updateRow } from '../../cloud/update.ts';
 import type { Role } from '../../core/plan.ts';
+import type { Quotas } from '../../core/quotas.ts';
 import {
   type EpochRow,
   type EventRow,
@@ -87,6 +88,7 @@ export interface HarnessOptions {
   readonly script?: Script;
   readonly speed?: number;
   readonly kind?: Cloud['kind'];
+  readonly quotas?: Quotas;
   /** A workflow that runs ours as a step. */
   readonly around?: StateMachine;
   /** Instead of a wall clock that runs `speed` times as fast. */
@@ -96,7 +98,10 @@ export interface HarnessOptions {
 }
 
 export function createHarness(options: HarnessOptions = {}): Harness {
-  const world = createMemoryWorld(options.kind === undefined ? {} : { kind: options.kind });
+  const world = createMemoryWorld({
+    ...(options.kind === undefined ? {} : { kind: options.kind }),
+    ...(options.quotas === undefined ? {} : { quotas: options.quotas }),
+  });
   const clock = options.clock ?? scaledClock(options.speed ?? 50);
   const folder = mkdtempSync(join(tmpdir(), 'cuttlefish-flow-'));
   const script = options.script ?? everything;
