@@ -21,9 +21,11 @@
  *  E4  Rows survive kill -9 of every process. They need not survive a power cut (no run does on one machine), so nothing
  *      is synced to the disk here.
  *
- * The calls are synchronous: a write is ten short system calls, an order of magnitude faster without the thread pool.
+ * The calls are synchronous: a write is ten short system calls, an order of magnitude faster without the thread pool. Only
+ * removing a folder is not: the system lets the caller wait for that, half a millisecond in which it could train.
  */
 import { linkSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, unlinkSync } from 'node:fs';
+import { rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CuttlefishError } from '../../core/failure.ts';
 import type { Ids, Row, Stored, Table, When } from '../ports.ts';
@@ -57,11 +59,11 @@ export function createTable(options: TableOptions): Table {
   const folderOf = (partition: string, key: string) => join(options.folder, nameOf(partition), nameOf(key));
 
   /** One conditional step; `encode` gives the text of the next version or undefined when the condition does not hold. */
-  function write(
+  async function write(
     partition: string,
     key: string,
     encode: (next: string, row: Row<unknown> | undefined) => string | undefined,
-  ): { stored: number } | { row: Row<unknown> | undefined } {
+  ): Promise<{ stored: number } | { row: Row<unknown> | undefined }> {
     const folder = folderOf(partition, key);
     for (let turn = 0; turn < manyTurns; turn++) {
       const current = readCurrent(folder);
@@ -73,7 +75,7 @@ export function createTable(options: TableOptions): Table {
       const version = current.version + 1;
       if (!tryVersion(folder, current, version, next, text)) continue; // overtaken: look again
       pause('linked');
-      removeOlder(folder, version);
+      await removeOlder(folder, version);
       return { stored: version };
     }
     throw new Error(`lost ${manyTurns} races for ${folder}, or its files were changed by hand`);
@@ -109,10 +111,10 @@ export function createTable(options: TableOptions): Table {
   }
 
   /** E1 and E3: the folders in which versions up to this one were prepared first, then the versions, upwards. */
-  function removeOlder(folder: string, version: number): void {
+  async function removeOlder(folder: string, version: number): Promise<void> {
     const names = attempt(folder, () => readdirSync(folder).sort(), ['ENOENT']) ?? [];
     for (const name of names.filter((found) => found[0] === 'n' && numberIn(found) < version)) {
-      removeFolder(join(folder, name));
+      await removeFolder(join(folder, name));
     }
     for (const name of names.filter((found) => found[0] === 'v' && numberIn(found) < version)) {
       const path = join(folder, name);
@@ -128,7 +130,7 @@ export function createTable(options: TableOptions): Table {
 
     async put<T>(partition: string, key: string, value: T, when: When): Promise<Stored<T>> {
       checkItem(partition, key, value);
-      const done = guard(partition, key, () =>
+      const done = await guard(partition, key, () =>
         write(partition, key, (next, row) => {
           const fence = fenceAfter(when, row);
           return fence === undefined ? undefined : encodeRow(next, fence, value);
@@ -139,7 +141,7 @@ export function createTable(options: TableOptions): Table {
     },
 
     async delete(partition, key, version) {
-      const done = guard(partition, key, () =>
+      const done = await guard(partition, key, () =>
         write(partition, key, (next, row) => (row?.version === version ? encodeTombstone(next) : undefined)),
       );
       return 'stored' in done || done.row === undefined ? 'deleted' : 'conflict';
@@ -154,7 +156,7 @@ export function createTable(options: TableOptions): Table {
         .sort();
       const rows: Row<T>[] = [];
       for (const [i, key] of keys.entries()) {
-        const row = guard(partition, key, () => read<T>(join(folder, nameOf(key)), key));
+        const row = await guard(partition, key, () => read<T>(join(folder, nameOf(key)), key));
         if (row) rows.push(row);
         if (i % rowsBetweenBreaths === rowsBetweenBreaths - 1) await new Promise((resolve) => setImmediate(resolve));
       }
@@ -199,13 +201,13 @@ function removeFile(path: string): void {
 }
 
 /** Until nothing can be prepared there any more: a writer that still holds the path may add a file in between. */
-function removeFolder(folder: string): void {
+async function removeFolder(folder: string): Promise<void> {
   for (;;) {
     const names = attempt(folder, () => readdirSync(folder), ['ENOENT']);
     if (names === undefined) return;
     for (const name of names) removeFile(join(folder, name));
     try {
-      rmdirSync(folder);
+      await rmdir(folder);
       return;
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return;
@@ -214,9 +216,9 @@ function removeFolder(folder: string): void {
   }
 }
 
-function guard<T>(partition: string, key: string, step: () => T): T {
+async function guard<T>(partition: string, key: string, step: () => T | Promise<T>): Promise<T> {
   try {
-    return step();
+    return await step();
   } catch (error) {
     const what = `row "${key}" of "${partition}"`;
     if (!(error instanceof SyntaxError)) throw storageFailed(what, error);
