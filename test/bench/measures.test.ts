@@ -69,6 +69,8 @@ describe('measures of the bench', () => {
     ];
     expect(stepsPerSecond(rows)).toBe(100);
     expect(stepsPerSecond([row(0, 0)])).toBeUndefined();
+    const warm = [row(0, 0), row(1000, 10), row(1100, 20, { epoch: 2 }), row(1200, 60, { epoch: 2 })];
+    expect(stepsPerSecond(warm)).toBe(400);
   });
 
   it('take the first step back to its time with the speed that follows', () => {

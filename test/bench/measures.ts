@@ -63,13 +63,20 @@ export function summarise(measures: readonly Measure[]): Summary[] {
 
 /** Steps per second between neighbouring progress rows of one generation in which everybody was training. */
 export function stepsPerSecond(progress: readonly ProgressRow[]): number | undefined {
-  const speeds: number[] = [];
+  // The first epoch warms up, and draws the digits; it counts only when there is no other.
+  const warm = speeds(progress.filter((row) => row.epoch > 1));
+  const all = warm.length > 0 ? warm : speeds(progress);
+  return all.length === 0 ? undefined : median(all);
+}
+
+function speeds(progress: readonly ProgressRow[]): number[] {
+  const found: number[] = [];
   for (const [before, after] of pairs(progress)) {
     const training = [before, after].every((row) => row.tasks.every((task) => task.state === 'training'));
     if (before.generation !== after.generation || !training || after.step <= before.step) continue;
-    speeds.push(((after.step - before.step) * 1000) / (after.atMs - before.atMs));
+    found.push(((after.step - before.step) * 1000) / (after.atMs - before.atMs));
   }
-  return speeds.length === 0 ? undefined : median(speeds);
+  return found;
 }
 
 /**
