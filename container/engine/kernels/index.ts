@@ -2,7 +2,7 @@
 export { activate, activateGradient, softmax, softmaxGradient } from './activation.ts';
 export { columnsToImage, imageToColumns } from './convolution.ts';
 export { convolve, convolveScratch, packedFilters, packFilters, padPlanes, turnKernel } from './direct.ts';
-export { convolveGradient, gradientScratch } from './direct-gradient.ts';
+export { convolveGradient, dotTile, gradientScratch } from './direct-gradient.ts';
 export { dropoutMask } from './dropout.ts';
 export { embed, embedGradient } from './embedding.ts';
 export { loss } from './loss.ts';
