@@ -114,7 +114,7 @@ function products(): Line[] {
     [784, 128, 128, true],
     [256, 256, 256, false],
   ] as const;
-  const providers = (['exact', 'portable'] as const).filter((provider) => probe(provider).kind === 'works');
+  const providers = (['exact', 'portable', 'native'] as const).filter((provider) => probe(provider).kind === 'works');
   return shapes.flatMap(([m, n, k, turned]) => {
     const runners = providers.map((engine): Runner => {
       const bench = new Bench(engine);
@@ -151,8 +151,13 @@ async function steps(): Promise<Line[]> {
     if (shape.kind === 'invalid') throw new Error(what);
     const parts = shardsOf(inputShape, batch);
     const runners: Runner[] = [];
-    for (const wanted of ['exact', 'portable', 'tensorflow'] as const satisfies readonly EnginePlan['wanted'][]) {
-      if (wanted === 'exact' && probe('exact').kind !== 'works') continue;
+    for (const wanted of [
+      'exact',
+      'portable',
+      'native',
+      'tensorflow',
+    ] as const satisfies readonly EnginePlan['wanted'][]) {
+      if (wanted !== 'tensorflow' && probe(wanted).kind !== 'works') continue;
       const plan = {
         name: 'bench',
         seed: 1,

@@ -138,9 +138,9 @@ function places8(
   const together = z1 == z0 + 16;
   for (let f = 0; f < filters; f += tileRows) {
     const rows = min(tileRows, filters - f);
-    if (together && rows == tileRows) tile(count, packed, panel, z0, plane, 0, 0);
+    if (together && rows == tileRows) tile(count, packed, panel, z0, plane, 0);
     else {
-      tile(count, packed, panel, scratch, 32, 0, 0);
+      tile(count, packed, panel, scratch, 32, 0);
       for (let r = 0; r < rows; r++) {
         const source = scratch + <usize>(r * 32);
         const target = <usize>r * plane;

@@ -8,7 +8,7 @@
  */
 
 import { packColumns, packRows } from './pack.ts';
-import { tile, tileBytes, tileColumns, tileRows } from './tile.ts';
+import { tile, tileColumns, tileRows } from './tile.ts';
 
 /**
  * A block: the panel of b (8 x depth) stays in the first-level cache, that of a (height x depth) in the second, and
@@ -19,6 +19,7 @@ const height: i32 = 96;
 const width: i32 = 512;
 
 /** Room for tiles at the beginning of the scratch: one at an edge, or one for each level of a tree. */
+const tileBytes: i32 = 256;
 const mostTiles: i32 = 7;
 
 /** Bytes that a product needs as `scratch`. */
@@ -69,7 +70,7 @@ function block(m: i32, n: i32, k: i32, a: usize, b: usize, c: usize, cRow: i32, 
     for (let i = 0; i < m; i += tileRows) {
       const rows = min(tileRows, m - i);
       const to = c + at(i * cRow + j);
-      if (rows == tileRows && columns == tileColumns) tile(k, a + at(i * k), panel, to, at(cRow), goOn, 0);
+      if (rows == tileRows && columns == tileColumns) tile(k, a + at(i * k), panel, to, at(cRow), goOn);
       else edgeTile(k, a + at(i * k), panel, to, cRow, rows, columns, goOn, edge);
     }
   }
@@ -92,7 +93,7 @@ function edgeTile(
   edge: usize,
 ): void {
   if (goOn) copyBlock(c, cRow, edge, tileColumns, rows, columns);
-  tile(k, a, b, edge, tileColumns * 4, goOn, 0);
+  tile(k, a, b, edge, tileColumns * 4, goOn);
   copyBlock(edge, tileColumns, c, cRow, rows, columns);
 }
 
@@ -155,11 +156,25 @@ function treeTile(ends: usize, parts: i32, a: usize, b: usize, tiles: usize): vo
     const end = load<i32>(ends + at(s));
     // As many siblings wait as there are ones at the end of the number.
     const joins = i32.ctz(~s);
-    tile(end - begin, a + at(begin * tileRows), b + at(begin * tileColumns), top, tileColumns * 4, 0, joins);
+    tile(end - begin, a + at(begin * tileRows), b + at(begin * tileColumns), top, tileColumns * 4, 0);
     begin = end;
+    if (joins > 0) top = joinTiles(top, joins);
     top += tileBytes;
-    top -= <usize>(joins * tileBytes);
   }
+}
+
+/** Adds the tile to the one before it, their sum to the one before that, ...; answers where the last sum is. */
+function joinTiles(tiles: usize, joins: i32): usize {
+  const first = tiles - <usize>(joins * tileBytes);
+  for (let o: usize = 0; o < <usize>(tileRows * tileColumns * 4); o += 16) {
+    let sum = v128.load(tiles + o);
+    for (let from = tiles + o; from > first + o; ) {
+      from -= tileBytes;
+      sum = f32x4.add(v128.load(from), sum);
+    }
+    v128.store(first + o, sum);
+  }
+  return first;
 }
 
 function copyRows(from: usize, to: usize, step: usize, rows: i32): void {

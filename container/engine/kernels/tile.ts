@@ -14,20 +14,16 @@ export function multiplyAdd(a: v128, b: v128, c: v128): v128 {
   return f32x4.add(f32x4.mul(a, b), c);
 }
 
-/** Bytes from one tile to the next where several lie behind each other. */
-export const tileBytes: i32 = 256;
-
 /**
- * c = (goOn ? c : 0) + a * b from packed panels of depth k; rows of c are cRow bytes apart. Then come the tiles before c,
- * `joins` of them from the last to the first: each becomes itself plus what there is, and it is the first that is written.
- * Functions of their own: V8 would spill the accumulators if they were inlined into the loops around them.
+ * c = (goOn ? c : 0) + a * b from packed panels of depth k; rows of c are cRow bytes apart. Functions of their own: V8
+ * would spill the accumulators if they were inlined into the loops around them, or if there were another loop beside.
  */
-export function tile(k: i32, a: usize, b: usize, c: usize, cRow: usize, goOn: i32, joins: i32): void {
-  if (ASC_FEATURE_RELAXED_SIMD) tile6(k, a, b, c, cRow, goOn, joins);
-  else tile4(k, a, b, c, cRow, goOn, joins);
+export function tile(k: i32, a: usize, b: usize, c: usize, cRow: usize, goOn: i32): void {
+  if (ASC_FEATURE_RELAXED_SIMD) tile6(k, a, b, c, cRow, goOn);
+  else tile4(k, a, b, c, cRow, goOn);
 }
 
-function tile6(k: i32, a: usize, b: usize, c: usize, cRow: usize, goOn: i32, joins: i32): void {
+function tile6(k: i32, a: usize, b: usize, c: usize, cRow: usize, goOn: i32): void {
   let c00 = f32x4.splat(0);
   let c01 = c00;
   let c10 = c00;
@@ -85,21 +81,6 @@ function tile6(k: i32, a: usize, b: usize, c: usize, cRow: usize, goOn: i32, joi
     a += 24;
     b += 32;
   }
-  for (; joins > 0; joins--) {
-    c -= tileBytes;
-    c00 = f32x4.add(v128.load(c), c00);
-    c01 = f32x4.add(v128.load(c, 16), c01);
-    c10 = f32x4.add(v128.load(c, 32), c10);
-    c11 = f32x4.add(v128.load(c, 48), c11);
-    c20 = f32x4.add(v128.load(c, 64), c20);
-    c21 = f32x4.add(v128.load(c, 80), c21);
-    c30 = f32x4.add(v128.load(c, 96), c30);
-    c31 = f32x4.add(v128.load(c, 112), c31);
-    c40 = f32x4.add(v128.load(c, 128), c40);
-    c41 = f32x4.add(v128.load(c, 144), c41);
-    c50 = f32x4.add(v128.load(c, 160), c50);
-    c51 = f32x4.add(v128.load(c, 176), c51);
-  }
   v128.store(c, c00);
   v128.store(c, c01, 16);
   c += cRow;
@@ -119,7 +100,7 @@ function tile6(k: i32, a: usize, b: usize, c: usize, cRow: usize, goOn: i32, joi
   v128.store(c, c51, 16);
 }
 
-function tile4(k: i32, a: usize, b: usize, c: usize, cRow: usize, goOn: i32, joins: i32): void {
+function tile4(k: i32, a: usize, b: usize, c: usize, cRow: usize, goOn: i32): void {
   let c00 = f32x4.splat(0);
   let c01 = c00;
   let c10 = c00;
@@ -191,17 +172,6 @@ function tile4(k: i32, a: usize, b: usize, c: usize, cRow: usize, goOn: i32, joi
     x = v128.load32_splat(a, 12);
     c30 = multiplyAdd(x, b0, c30);
     c31 = multiplyAdd(x, b1, c31);
-  }
-  for (; joins > 0; joins--) {
-    c -= tileBytes;
-    c00 = f32x4.add(v128.load(c), c00);
-    c01 = f32x4.add(v128.load(c, 16), c01);
-    c10 = f32x4.add(v128.load(c, 32), c10);
-    c11 = f32x4.add(v128.load(c, 48), c11);
-    c20 = f32x4.add(v128.load(c, 64), c20);
-    c21 = f32x4.add(v128.load(c, 80), c21);
-    c30 = f32x4.add(v128.load(c, 96), c30);
-    c31 = f32x4.add(v128.load(c, 112), c31);
   }
   v128.store(c, c00);
   v128.store(c, c01, 16);
