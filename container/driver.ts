@@ -1,20 +1,17 @@
 /**
- * Carries out what the gang protocol asks for: sockets, engine, table. One event at a time; effects in order; what takes
- * long (computing, evaluating, storing) goes on beside and comes back as an event.
+ * Carries out what the gang protocol asks for: sockets, engine, table, in the loop of the task (loop.ts).
  *
- * The protocol (core/gang) decides; this file only does. What only the leader does is in chief.ts.
+ * The protocol (core/gang) decides; this file only does. What is about the membership is in membership.ts, what only the
+ * leader does in chief.ts.
  *
  * Invariants
  *  DR1 `apply`, `load` and `lend` are done before the next event is handled: the protocol's step and the engine's state
  *      never differ.
  *  DR2 A computation that is no longer wanted (another generation, leaving) is called off between two shards.
- *  DR3 Whatever fails unexpectedly ends this task with a failure and an exit code; the others go on without it.
- *  DR4 What training waits for is tried again when storage fails; what is only told, or is due again soon, is not worth a
- *      task: its failure is logged.
+ *  DR3 What training waits for is tried again when storage fails.
  */
-import { record } from '../cloud/journal.ts';
 import type { Cloud } from '../cloud/ports.ts';
-import { type Failure, toFailure } from '../core/failure.ts';
+import type { Failure } from '../core/failure.ts';
 import { isAsync, type WireMessage } from '../core/gang/async/messages.ts';
 import type { Effect, Event } from '../core/gang/effects.ts';
 import type { Member } from '../core/gang/member.ts';
@@ -24,10 +21,11 @@ import type { GangMember, TaskId } from '../core/run.ts';
 import type { Chaos } from './chaos.ts';
 import type { Chief } from './chief.ts';
 import type { Leadership } from './leadership.ts';
+import { type Ending, type Every, Loop } from './loop.ts';
+import { Membership } from './membership.ts';
 import type { Meter } from './meter.ts';
 import { persist } from './persist.ts';
 import type { Replica } from './replica.ts';
-import { noteUseful } from './slot.ts';
 import type { Transport } from './wire/transport.ts';
 
 export interface DriverParts {
@@ -39,79 +37,58 @@ export interface DriverParts {
   readonly leadership: Leadership;
   readonly chaos: Chaos;
   readonly meter: Meter;
-  /**
-   * Calls back again and again until it is told to stop, each time after what has come in meanwhile was taken: who was
-   * busy or stopped must listen before it judges who is silent. Given by the composition root.
-   */
-  readonly every: (ms: number, work: () => void) => () => void;
+  readonly every: Every;
   /** Workers only. */
   readonly replica?: Replica;
   readonly chief?: Chief;
 }
 
-export interface Ending {
-  readonly why: 'left' | 'fenced' | 'dismissed' | 'failed';
-  readonly failure?: Failure;
-}
-
-/** Granularity of the protocol's deadlines. */
-const tickMs = 50;
-
 export class Driver {
   private readonly parts: DriverParts;
-  private readonly queue: Event[] = [];
-  private draining = false;
-  /** The outcome is written: nothing is decided any more (R7). */
-  private over = false;
-  private wasUseful = false;
-  private ending: Ending | undefined;
-  private readonly ended: Promise<Ending>;
-  private resolveEnded: (ending: Ending) => void = () => undefined;
+  private readonly loop: Loop<Event, Effect>;
+  private readonly membership: Membership;
 
   constructor(parts: DriverParts) {
     this.parts = parts;
-    this.ended = new Promise((resolve) => {
-      this.resolveEnded = resolve;
+    const { cloud, every, member } = parts;
+    this.loop = new Loop<Event, Effect>({
+      cloud,
+      every,
+      handle: (event, nowMs) => member.handle(event, nowMs),
+      perform: (effect) => this.perform(effect),
+    });
+    this.membership = new Membership({
+      ...parts,
+      loop: this.loop,
+      drop: (peer) => {
+        parts.transport.drop(peer);
+        parts.chief?.forget(peer);
+      },
     });
   }
 
   /** Runs until this task is to exit; says why. */
-  async run(): Promise<Ending> {
-    const stop = this.parts.every(tickMs, () => {
-      this.post({ type: 'tick' });
-      this.told(this.tickBeside(), 'renewing the lease');
+  run(): Promise<Ending> {
+    const { loop } = this;
+    return loop.run(this.parts.member.start(), () => {
+      loop.post({ type: 'tick' });
+      loop.told(this.tickBeside(), 'renewing the lease');
     });
-    this.carryOut(this.parts.member.start());
-    const ending = await this.ended;
-    stop();
-    return ending;
   }
 
   post(event: Event): void {
-    this.queue.push(event);
-    if (this.draining) return;
-    this.draining = true;
-    try {
-      for (let next = this.queue.shift(); next !== undefined; next = this.queue.shift()) {
-        if (this.ending !== undefined || this.over) return;
-        this.carryOut(this.parts.member.handle(next, this.parts.cloud.clock.monotonic()));
-      }
-    } catch (error) {
-      this.fail(toFailure(error));
-    } finally {
-      this.draining = false;
-    }
+    this.loop.post(event);
   }
 
   received(from: TaskId, message: WireMessage): void {
     // Nobody of this run says such things.
     if (isAsync(message)) return;
     if (message.type === 'beat') this.parts.chief?.heard(from, message.step, message.report);
-    this.post({ type: 'message', from, message });
+    this.loop.post({ type: 'message', from, message });
     const { chaos, self } = this.parts;
     // A parameter server has no steps of its own: the step it is asked for tells it where training is.
     if (message.type === 'contribution' && self.role === 'parameter-server' && chaos.armed) {
-      this.beside(chaos.before(message.step, false), 'chaos');
+      this.loop.beside(chaos.before(message.step, false), 'chaos');
     }
   }
 
@@ -121,39 +98,26 @@ export class Driver {
   }
 
   fail(failure: Failure): void {
-    this.end({ why: 'failed', failure });
-  }
-
-  private end(ending: Ending): void {
-    if (this.ending !== undefined) return;
-    this.ending = ending;
-    this.resolveEnded(ending);
-  }
-
-  private carryOut(effects: readonly Effect[]): void {
-    for (const effect of effects) {
-      if (this.ending !== undefined) return;
-      this.perform(effect);
-    }
+    this.loop.fail(failure);
   }
 
   private perform(effect: Effect): void {
-    const { transport, leadership, cloud, plan, self, replica, chief, meter } = this.parts;
+    const { transport, cloud, replica, meter } = this.parts;
     switch (effect.type) {
       case 'send':
         meter.wire(() => transport.send(effect.to, effect.message));
-        if (effect.message.type === 'reduced') this.useful();
+        if (effect.message.type === 'reduced') this.membership.useful();
         return;
       case 'compute':
-        this.beside(this.compute(effect), 'computing');
+        this.loop.beside(this.compute(effect), 'computing');
         return;
       case 'apply': {
         const loss = meter.compute(() => replica?.apply(effect.step, effect.reduced) ?? 0);
         meter.applied();
         cloud.log.write('debug', 'step.applied', { step: effect.step });
-        this.useful();
+        this.membership.useful();
         if (!Number.isFinite(loss))
-          this.beside(this.diverged(effect.step, loss), 'reporting a loss that is not finite');
+          this.loop.beside(this.diverged(effect.step, loss), 'reporting a loss that is not finite');
         return;
       }
       case 'lend':
@@ -168,37 +132,15 @@ export class Driver {
         replica?.load(effect.payload, effect.parameterLength, effect.sums, effect.lastSums);
         return;
       case 'seek-leader':
-        this.told(leadership.seek(effect.gone, effect.blank), 'looking for the leader');
-        return;
       case 'commit-generation':
-        this.beside(
-          persist(cloud.clock, () => leadership.commit(effect.gang, effect.fromStep, effect.why)),
-          'committing a generation',
-        );
-        return;
       case 'drop':
-        transport.drop(effect.peer.taskId);
-        chief?.forget(effect.peer.taskId);
-        return;
       case 'release':
-        this.told(
-          persist(cloud.clock, () => leadership.release(effect.peer, effect.why)),
-          'freeing a slot',
-        );
-        return;
       case 'record':
-        // Refusals are as many as somebody cares to send: they go to the log, not to the table.
-        if (effect.event === 'frame.refused') cloud.log.write('debug', effect.event, effect.detail);
-        else this.told(record(cloud, plan.runId, effect.event, { by: self.slot, ...effect.detail }), 'recording');
-        return;
       case 'news':
-        this.told(
-          persist(cloud.clock, () => leadership.news(effect.why)),
-          'raising a signal',
-        );
+        this.membership.perform(effect);
         return;
       case 'exit':
-        this.beside(this.leave(effect), 'leaving');
+        this.loop.beside(this.leave(effect), 'leaving');
         return;
       case 'restore':
       case 'evaluate':
@@ -214,13 +156,13 @@ export class Driver {
     if (chief === undefined) return;
     switch (effect.type) {
       case 'restore':
-        this.beside(this.restore(chief), 'restoring a checkpoint');
+        this.loop.beside(this.restore(chief), 'restoring a checkpoint');
         return;
       case 'evaluate': {
         const workers = member.gang?.workers.length ?? 1;
-        this.beside(
+        this.loop.beside(
           persist(cloud.clock, () => chief.endEpoch(effect.epoch, effect.step, member.generation, workers)).then(
-            (stop) => this.post({ type: 'evaluated', step: effect.step, stop }),
+            (stop) => this.loop.post({ type: 'evaluated', step: effect.step, stop }),
           ),
           'ending an epoch',
         );
@@ -230,7 +172,7 @@ export class Driver {
         chief.checkpoint(effect.step);
         return;
       case 'finish':
-        this.beside(this.finish(effect.step), 'finishing');
+        this.loop.beside(this.finish(effect.step), 'finishing');
     }
   }
 
@@ -239,20 +181,21 @@ export class Driver {
     const { member, cloud } = this.parts;
     const wanted = member.leading?.state;
     const found = await persist(cloud.clock, () => chief.restore());
-    if (wanted !== undefined && member.leading?.state === wanted) this.post({ type: 'restored', step: found.load() });
+    if (wanted !== undefined && member.leading?.state === wanted)
+      this.loop.post({ type: 'restored', step: found.load() });
   }
 
   private async compute({ generation, step, shards }: Extract<Effect, { type: 'compute' }>): Promise<void> {
     const { chaos, replica, member, plan, cloud, meter, leadership } = this.parts;
     if (replica === undefined) return;
     meter.stepBegins();
-    const calledOff = (): boolean => this.ending !== undefined || member.generation !== generation;
+    const calledOff = (): boolean => this.loop.hasEnded || member.generation !== generation;
     if (chaos.armed) await chaos.before(step, leadership.leads);
     if (plan.training.paceMs > 0) await cloud.clock.sleep(plan.training.paceMs);
     if (calledOff()) return;
     const parts = await replica.contribution(step, shards, calledOff, meter);
     if (parts === undefined) return;
-    this.post({ type: 'computed', generation, step, parts });
+    this.loop.post({ type: 'computed', generation, step, parts });
     if (!calledOff()) replica.prepare(step + 1, shards);
   }
 
@@ -268,7 +211,7 @@ export class Driver {
     };
     await persist(cloud.clock, () => chief.giveUp(failure, step));
     this.dismissAll();
-    this.fail(failure);
+    this.loop.fail(failure);
   }
 
   /** Fenced: there is a leader after us, which will come to the same end. */
@@ -277,10 +220,10 @@ export class Driver {
     if (chief === undefined) return;
     const done = await persist(cloud.clock, () => chief.finish(step));
     if (done !== 'published') return;
-    this.over = true;
+    this.loop.close();
     this.dismissAll();
     await persist(cloud.clock, () => chief.tellEnd(step));
-    this.end({ why: 'dismissed' });
+    this.loop.end({ why: 'dismissed' });
   }
 
   private dismissAll(): void {
@@ -293,39 +236,12 @@ export class Driver {
   private async leave(effect: Extract<Effect, { type: 'exit' }>): Promise<void> {
     const { chief, member } = this.parts;
     if (effect.save) await chief?.saveNow(member.trainer.step);
-    this.end({ why: effect.why, ...(effect.failure === undefined ? {} : { failure: effect.failure }) });
+    this.loop.end({ why: effect.why, ...(effect.failure === undefined ? {} : { failure: effect.failure }) });
   }
 
   private async tickBeside(): Promise<void> {
     const { leadership, chief, member } = this.parts;
     await leadership.tick();
     if (leadership.leads && member.leading !== undefined) await chief?.tick(member);
-  }
-
-  /** Said once, of the first step that we took part in. */
-  private useful(): void {
-    if (this.wasUseful) return;
-    this.wasUseful = true;
-    const { cloud, plan, self } = this.parts;
-    this.told(noteUseful(cloud, plan.runId, self.taskId), 'noting the first step');
-  }
-
-  /** DR4. */
-  private told(work: Promise<void>, what: string): void {
-    work.catch((error: unknown) => {
-      this.parts.cloud.log.write('warn', 'task.faltered', { what, failure: toFailure(error) });
-    });
-  }
-
-  private beside(work: Promise<void>, what: string): void {
-    work.catch((error: unknown) => {
-      const failure = toFailure(error);
-      this.parts.cloud.log.write('error', 'task.lost', {
-        what,
-        failure,
-        stack: error instanceof Error ? error.stack : undefined,
-      });
-      this.fail(failure);
-    });
   }
 }

@@ -111,8 +111,8 @@ export const planted: readonly Planted[] = [
       },
       {
         file: driver,
-        find: 'this.ending !== undefined || member.generation !== generation;',
-        replace: 'this.ending !== undefined;',
+        find: 'this.loop.hasEnded || member.generation !== generation;',
+        replace: 'this.loop.hasEnded;',
       },
     ],
     dials: { faults: ['interrupt', 'break-link'], workers: 3, shards: 4, workersMin: 1 },
