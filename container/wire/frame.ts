@@ -17,8 +17,8 @@
  * Invariants
  *  FR1 A length is checked against the limit of its kind before anything is allocated.
  *  FR2 What does not parse is a refusal, never a throw: the caller closes that connection and nothing else happens.
- *  FR3 A payload is received in a buffer of its own. That of a contribution, reduced or replay comes from the pool and has
- *      one holder, who gets it with the message: who keeps it longer than the message is handled holds it too.
+ *  FR3 A payload is received in a buffer of its own, or where the receiver said. That of a contribution, reduced or replay
+ *      is held for the time in which its message is handled: who keeps it longer holds it too.
  */
 import { isParcel, type ParcelMessage, type WireMessage } from '../../core/gang/async/messages.ts';
 import { type EpochSums, epochSumsLength, type MessageOf } from '../../core/gang/messages.ts';
