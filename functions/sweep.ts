@@ -82,9 +82,10 @@ async function sweepRun({ runId, sinceMs }: OpenRow, version: number, cloud: Clo
     await endWith(run, execution, cloud);
     return 'released';
   }
-  await measure(run, nowMs, cloud);
   const wake = (why: string): Promise<unknown> => raise(cloud, runId, `the sweep found that ${why}`);
-  return (await reconcile(cloud, runId, wake)) > 0 ? 'signalled' : 'well';
+  const changed = await reconcile(cloud, runId, wake);
+  await measure(run, nowMs, cloud);
+  return changed > 0 ? 'signalled' : 'well';
 }
 
 /** Between two turns of the workflow, which may be hours apart, somebody must see that no checkpoint comes. */

@@ -31,7 +31,7 @@ const states: [string, State][] = Object.entries(machine.States);
 const tasks = states.filter((entry): entry is [string, TaskState] => entry[1].Type === 'Task');
 
 /** Called by events and schedules, not by the state machine. */
-const eventFunctions = ['start', 'on-task-event', 'on-execution-event', 'sweep'];
+const eventFunctions = ['start', 'on-task-event', 'on-execution-event', 'sweep', 'control'];
 
 test('it passes asl-validator', () => {
   // The validator writes into what it is given.
