@@ -4,7 +4,7 @@
 // and ends well: those tests are then skipped.
 //
 //   npm run test:python
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -14,6 +14,13 @@ import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const requirements = ['cfn-lint==1.58.0', 'checkov==3.3.30', 'moto[server]==5.2.5', 'jsonata-python==0.7.1'];
+/** moto's own command answers requests in threads, and its conditional writes are not safe there: one request at a time. */
+const server = [
+  'import sys',
+  'from werkzeug.serving import run_simple',
+  'from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app',
+  'run_simple("127.0.0.1", int(sys.argv[1]), DomainDispatcherApplication(create_backend_app))',
+].join('\n');
 const installMs = 600_000;
 const startMs = 60_000;
 
@@ -44,31 +51,36 @@ function install() {
   return programs;
 }
 
-/** Starts the emulator, runs the tests, stops it. Answers the exit code. */
+/** Starts the emulator, runs the tests, stops it, also when it is itself asked to end. Answers the exit code. */
 async function test(programs) {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
-  const server = spawn(join(programs, 'moto_server'), ['--port', String(port)], { stdio: 'ignore' });
+  const started = [spawn(join(programs, 'python'), ['-c', server, String(port)], { stdio: 'ignore' })];
+  const stop = () => {
+    for (const child of started) child.kill();
+  };
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, stop);
   try {
-    await answering(url, server);
+    await answering(url, started[0]);
     const files = ['test/stack/checkers.test.ts', 'test/contract/moto.test.ts', 'test/statemachine/moto.test.ts'];
-    execFileSync(process.execPath, [join(root, 'node_modules/vitest/vitest.mjs'), 'run', ...files], {
+    const vitest = spawn(process.execPath, [join(root, 'node_modules/vitest/vitest.mjs'), 'run', ...files], {
       cwd: root,
       stdio: 'inherit',
       env: { ...process.env, CUTTLEFISH_PYTHON_BIN: programs, CUTTLEFISH_MOTO_URL: url },
     });
-    return 0;
+    started.push(vitest);
+    return await new Promise((resolve) => vitest.once('exit', (code) => resolve(code ?? 1)));
   } catch (thrown) {
-    if (thrown.status === undefined) console.error(thrown.message);
-    return thrown.status ?? 1;
+    console.error(thrown.message);
+    return 1;
   } finally {
-    server.kill();
+    stop();
   }
 }
 
-async function answering(url, server) {
+async function answering(url, moto) {
   const deadline = Date.now() + startMs;
-  while (Date.now() < deadline && server.exitCode === null) {
+  while (Date.now() < deadline && moto.exitCode === null) {
     const there = await fetch(url).then(
       () => true,
       () => false,
