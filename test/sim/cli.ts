@@ -1,9 +1,16 @@
-/** `npm run sim -- --seed N --runs M`: see tools/sim.mjs. */
+/** `npm run sim -- --seed N --runs M`: see tools/sim.mjs. Many seeds are spread over all cores, a part at a time. */
+import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { type Dials, drawDials } from './dials.ts';
 import { type SimOutcome, simulate } from './world.ts';
 
 export { simulate };
+
+const sweeper = 'sweeps seeds of the gang';
+const partRuns = 500;
+/** After so many broken seeds there is enough to look at. */
+const most = 10;
 
 export interface Batch {
   readonly seeds: number;
@@ -23,7 +30,13 @@ export interface Sweep {
 }
 
 /** Runs the seeds one after the other. */
-export async function runSeeds({ from, runs, most = 10, untilMs = Infinity, dials = {} }: Sweep): Promise<Batch> {
+export async function runSeeds({
+  from,
+  runs,
+  most: few = most,
+  untilMs = Infinity,
+  dials = {},
+}: Sweep): Promise<Batch> {
   const started = performance.now();
   const failed: { seed: number; violation: string }[] = [];
   const counts: Record<string, number> = {};
@@ -34,7 +47,7 @@ export async function runSeeds({ from, runs, most = 10, untilMs = Infinity, dial
     for (const [what, times] of outcome.counts) counts[what] = (counts[what] ?? 0) + times;
     if (outcome.violation === undefined) continue;
     failed.push({ seed, violation: outcome.violation });
-    if (failed.length >= most) break;
+    if (failed.length >= few) break;
   }
   return { seeds, failed, counts, durationMs: performance.now() - started };
 }
@@ -69,8 +82,9 @@ async function replay(seed: number, wholeTrace: boolean): Promise<number> {
 }
 
 async function sweep(seed: number, runs: number): Promise<number> {
-  console.log(`seeds ${seed} to ${seed + runs - 1}`);
-  const { seeds, failed, counts, durationMs } = await runSeeds({ from: seed, runs });
+  const workers = Math.min(availableParallelism(), Math.ceil(runs / partRuns));
+  console.log(`seeds ${seed} to ${seed + runs - 1} on ${workers} core(s)`);
+  const { seeds, failed, counts, durationMs } = await spread(seed, runs, workers);
   for (const what of Object.keys(counts).sort()) console.log(`  ${String(counts[what]).padStart(8)}  ${what}`);
   for (const { seed: bad, violation } of failed)
     console.log(`seed ${bad}: ${violation}\n  replay: ${replayCommand(bad)}`);
@@ -78,6 +92,40 @@ async function sweep(seed: number, runs: number): Promise<number> {
   console.log(`${seeds} seeds, ${failed.length} broken, ${(durationMs / 1000).toFixed(1)} s, ${perSeed} ms a seed`);
   return failed.length === 0 ? 0 : 1;
 }
+
+/** Every worker is given the next part when it is done with one. */
+async function spread(seed: number, runs: number, workers: number): Promise<Batch> {
+  const started = performance.now();
+  const failed: Batch['failed'][number][] = [];
+  const counts: Record<string, number> = {};
+  const end = seed + runs;
+  let [next, seeds] = [seed, 0];
+  const work = (): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const worker = new Worker(new URL(import.meta.url), { workerData: sweeper });
+      const give = (): void => {
+        if (next < end && failed.length < most) {
+          const sweep: Sweep = { from: next, runs: Math.min(partRuns, end - next), most };
+          next += sweep.runs;
+          worker.postMessage(sweep);
+        } else void worker.terminate().then(() => resolve());
+      };
+      worker.on('error', reject).on('message', (part: Batch) => {
+        seeds += part.seeds;
+        failed.push(...part.failed);
+        for (const [what, times] of Object.entries(part.counts)) counts[what] = (counts[what] ?? 0) + times;
+        process.stderr.write(`\r${seeds} of ${runs} seeds, ${failed.length} broken ${seeds < runs ? '' : '\n'}`);
+        give();
+      });
+      give();
+    });
+  await Promise.all(Array.from({ length: workers }, work));
+  failed.sort((a, b) => a.seed - b.seed);
+  return { seeds, failed, counts, durationMs: performance.now() - started };
+}
+
+if (!isMainThread && workerData === sweeper)
+  parentPort?.on('message', (sweep: Sweep) => void runSeeds(sweep).then((part) => parentPort?.postMessage(part)));
 
 function summary({ virtualMs, events, generations, restores, counts }: SimOutcome): string {
   const faults = [...counts].filter(([what]) => what.startsWith('fault ')).reduce((sum, [, times]) => sum + times, 0);
