@@ -1,6 +1,6 @@
 /**
  * Members that cannot hear each other while both reach the leader. Which of the two is at fault nobody can tell for sure:
- * it is the one that is in more complaints, then the one that the leader has not heard of late either, then the one that
+ * it is the one that the leader has not heard of late either, then the one that is in more complaints, then the one that
  * is complained about more, then the one that came later. Time is counted in the leader's own beats: while it sends none
  * it has no right to be heard.
  *
@@ -55,6 +55,11 @@ export class Doubts {
     this.doubts = this.doubts.filter((doubt) => !doubt.broken);
   }
 
+  /** What was said of us once, while we were stopped, is nobody's fault. */
+  private isFresh({ about, broken, since, until }: Doubt): boolean {
+    return broken || (this.beats - until <= freshBeats && (about !== this.leader || until > since));
+  }
+
   /** Whom to give up, when the time has come; `order` are all members, first come first. */
   verdict(order: readonly TaskId[], isQuiet: (member: TaskId) => boolean): TaskId | undefined {
     this.doubts = this.doubts.filter(({ broken, until }) => broken || this.beats - until <= forgottenBeats);
@@ -64,11 +69,12 @@ export class Doubts {
     });
     const deaf = due.find(({ about }) => about === this.leader);
     if (deaf !== undefined || due.length === 0) return deaf?.by;
-    const fresh = this.doubts.filter(({ broken, until }) => broken || this.beats - until <= freshBeats);
-    const counts = order.map((member, place) => {
+    const fresh = this.doubts.filter((doubt) => this.isFresh(doubt));
+    const counts = order.flatMap((member, place) => {
       const others = fresh.flatMap(({ by, about }) => (about === member ? [by] : by === member ? [about] : []));
+      if (others.length === 0) return [];
       const about = fresh.filter((doubt) => doubt.about === member).length;
-      return { member, worse: [new Set(others).size, isQuiet(member) ? 1 : 0, about, place] };
+      return [{ member, worse: [isQuiet(member) ? 1 : 0, new Set(others).size, about, place] }];
     });
     return counts.sort((a, b) => compare(b.worse, a.worse))[0]?.member;
   }

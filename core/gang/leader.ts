@@ -19,16 +19,17 @@
  *  LD4 The leader is a worker of its own gang: no epoch ends, and no step after it, without its being there.
  *  LD5 The slot of a lost member is released only after a generation without it is committed, so only by a leader that
  *      still leads; unless nobody trains anyway.
- *  LD6 All workers compute with the engine of the leader; who has another is refused (P2).
+ *  LD6 All workers compute with the engine of the leader; who has another is turned away (P2).
  */
 import type { GangMember, TaskId } from '../run.ts';
+import { admission } from './admission.ts';
 import { Departed, type Loss } from './departed.ts';
 import { Doubts } from './doubts.ts';
 import type { Effect } from './effects.ts';
 import type { Inheritance, LeaderOptions, LeaderState } from './leader-state.ts';
 import { type Gang, type Message, type MessageOf, membersOf } from './messages.ts';
 import type { Patience } from './patience.ts';
-import { alignment, bySlot, isLater, type Known, Roster } from './roster.ts';
+import { alignment, bySlot, type Known, Roster } from './roster.ts';
 
 export class Leader {
   state: LeaderState;
@@ -71,44 +72,36 @@ export class Leader {
       if (this.state.kind !== 'open' && again.standing === 'new') Object.assign(again, { hasState, step });
       return [welcome, ...this.advance()];
     }
-    // Left out of a gang that it was in before: by us, or by a leader before us.
-    const leftOut = message.generation > 0 && !this.committedGang.has(member.taskId);
+    const holder = this.roster.all().find((other) => other.member.slot === member.slot)?.member;
+    const { generation, committedGang: members, departed } = this;
+    const admitted = admission(message, { generation, members, departed, holder, engine: this.options.self.engine });
+    return admitted.kind === 'welcome'
+      ? [welcome, ...this.takeIn(message, holder)]
+      : this.turnAway(member, admitted.kind === 'other-engine' ? admitted.why : undefined);
+  }
+
+  private takeIn({ member, hasState, step }: MessageOf<'hello'>, holder: GangMember | undefined): Effect[] {
     const { slot, taskId } = member;
-    const holder = this.roster.all().find((other) => other.member.slot === slot);
-    const late = holder !== undefined && isLater(holder.member, member);
-    if (late || this.departed.has(taskId) || (leftOut && message.generation < this.generation)) {
-      return [{ type: 'send', to: member, message: { type: 'fenced', generation: this.generation } }];
-    }
-    const refused = this.refuseOtherEngine(member);
-    if (refused !== undefined) return refused;
     // Slots are given by the table: who had this one before is known there to be gone.
-    const replaced = holder === undefined ? [] : this.dropOut(holder.member, 'lost');
+    const effects = holder === undefined ? [] : this.dropOut(holder, 'lost');
     const known = this.roster.meet(member, hasState, step);
-    const effects: Effect[] = [
-      ...replaced,
-      welcome,
-      { type: 'record', event: 'member.joined', detail: { slot, taskId } },
-    ];
+    effects.push({ type: 'record', event: 'member.joined', detail: { slot, taskId } });
     if (this.state.kind === 'gathering' || this.state.kind === 'restoring') return [...effects, ...this.advance()];
     // A survivor may be level; and so is a newcomer while nobody has trained and every state is the seed's.
     const top = this.roster.readyStep();
     if (hasState ? step >= top - 1 : top === 0 && this.state.kind !== 'open') known.standing = 'ready';
     effects.push(...this.sendToFetch());
     const isBehind = member.role === 'worker' && known.standing !== 'ready';
-    if (isBehind && (holder === undefined || !this.needs(holder.member))) return effects;
+    if (isBehind && (holder === undefined || !this.needs(holder))) return effects;
     return [...effects, ...this.reform(`${slot} joined`)];
   }
 
-  private refuseOtherEngine(member: GangMember): Effect[] | undefined {
-    const { engine } = this.options.self;
-    if (engine === undefined || member.engine === undefined || member.engine === engine) return undefined;
+  private turnAway(member: GangMember, why: string | undefined): Effect[] {
     const { slot, taskId } = member;
+    const fenced: Effect = { type: 'send', to: member, message: { type: 'fenced', generation: this.generation } };
+    if (why === undefined) return [fenced];
     this.departed.keepOut(member);
-    const why = `it computes with "${member.engine}", the leader with "${engine}": the weights would differ`;
-    return [
-      { type: 'record', event: 'member.refused', detail: { slot, taskId, why } },
-      { type: 'send', to: member, message: { type: 'fenced', generation: this.generation } },
-    ];
+    return [{ type: 'record', event: 'member.refused', detail: { slot, taskId, why } }, fenced];
   }
 
   /** A sign of life of somebody that is out: it is told so. */

@@ -82,9 +82,9 @@ export class Patience {
     return this.silenceOf(peer) > this.limitFor(peer);
   }
 
-  /** Half way to silent: time to look whether it still renews its lease. */
+  /** Nobody gives it up for this yet; but somebody who complains about it may well be right. */
   isQuiet(peer: TaskId): boolean {
-    return this.silenceOf(peer) > this.limitFor(peer) / 2;
+    return this.silenceOf(peer) > this.options.floorMs / 2;
   }
 
   /** How long somebody like us may be silent. */

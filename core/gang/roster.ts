@@ -143,8 +143,3 @@ export function bySlot(a: Known, b: Known): number {
 function slotIndex(member: GangMember): number {
   return Number(member.slot.slice(member.slot.lastIndexOf('/') + 1));
 }
-
-/** Which of two in one slot took it later; that one has it. */
-export function isLater(a: GangMember, b: GangMember): boolean {
-  return (a.turn ?? 0) > (b.turn ?? 0);
-}

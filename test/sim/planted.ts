@@ -141,7 +141,7 @@ export const planted: readonly Planted[] = [
   bug(
     'the reducer adds up in order of arrival',
     reducer,
-    'const total = this.tree.add({ level, index }, message.payload);',
+    'const total = this.tree.add({ level, index }, message.payload, this.roomIn(gang, from));',
     `const state = this as unknown as { left: number; sum: Float32Array | undefined };
     if (this.seen.size === 1) Object.assign(state, { left: this.shards, sum: undefined });
     const before = state.sum;

@@ -33,6 +33,8 @@ import type { Storage, Written } from './storage.ts';
 
 /** After trouble the protocol may take so long to give somebody up, or to find that it need not. */
 const convalescenceMs = 12_000;
+/** A leader that was in trouble itself may misjudge others for so long. */
+const recollectMs = 2_000;
 
 export interface Seen {
   readonly plan: RunPlan;
@@ -149,7 +151,9 @@ export class Rules {
     this.droppedEver.add(peer.taskId);
     // What one does that has lost the lease, and does not know yet, concerns nobody.
     const leads = this.seen.storage.get<LeaderRow>(keys.leader)?.value.taskId === by.taskId;
-    if (leads && this.isWell(peer)) this.break(`P4 ${by.taskId} drops ${peer.taskId}, which is well`);
+    // One that was stopped a moment ago has not heard everybody yet, and may have to choose between two.
+    const mayErr = this.seen.nowMs() - by.troubledAtMs < recollectMs;
+    if (leads && !mayErr && this.isWell(peer)) this.break(`P4 ${by.taskId} drops ${peer.taskId}, which is well`);
   }
 
   /** A member goes into a generation. */

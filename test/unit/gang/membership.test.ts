@@ -163,13 +163,26 @@ describe('members lost at once (LD5)', () => {
 describe('complaints', () => {
   test('about a leader that was stopped speak no longer against who made them, once it beats again', () => {
     const doubts = new Doubts('task-0');
-    doubts.add('task-1', 'task-0', false);
-    doubts.beat();
     doubts.add('task-1', 'task-2', false);
     doubts.beat();
+    doubts.beat();
+    doubts.add('task-1', 'task-0', false);
     doubts.add('task-1', 'task-2', false);
     const order = ['task-0', 'task-1', 'task-2'];
-    expect(doubts.verdict(order, (member) => member === 'task-2')).toBe('task-2');
+    expect(doubts.verdict(order, () => false)).toBe('task-2');
+  });
+
+  test('of one about several cost whom the leader does not hear either, not who makes them', () => {
+    const doubts = new Doubts('task-0');
+    doubts.add('task-3', 'task-1', false);
+    doubts.add('task-3', 'task-2', false);
+    doubts.beat();
+    doubts.beat();
+    doubts.add('task-3', 'task-1', false);
+    doubts.add('task-3', 'task-2', false);
+    const order = ['task-0', 'task-1', 'task-2', 'task-3', 'task-4'];
+    expect(doubts.verdict(order, (member) => member === 'task-1' || member === 'task-4')).toBe('task-1');
+    expect(doubts.verdict(order, () => false)).toBe('task-3');
   });
 
   test('that are repeated about the leader cost who makes them (DB3)', () => {
