@@ -72,7 +72,7 @@ export class Doubts {
     const fresh = this.doubts.filter((doubt) => this.isFresh(doubt));
     const counts = order.flatMap((member, place) => {
       const others = fresh.flatMap(({ by, about }) => (about === member ? [by] : by === member ? [about] : []));
-      if (others.length === 0) return [];
+      if (others.length === 0 || member === this.leader) return [];
       const about = fresh.filter((doubt) => doubt.about === member).length;
       return [{ member, worse: [isQuiet(member) ? 1 : 0, new Set(others).size, about, place] }];
     });

@@ -73,6 +73,8 @@ export class Leader {
       return [welcome, ...this.advance()];
     }
     const holder = this.roster.all().find((other) => other.member.slot === member.slot)?.member;
+    // Our own slot: who led before us gave it away, so we are to be stopped. It is for who leads after us to take it in.
+    if (holder === this.options.self) return [];
     const { generation, committedGang: members, departed } = this;
     const admitted = admission(message, { generation, members, departed, holder, engine: this.options.self.engine });
     return admitted.kind === 'welcome'
@@ -127,6 +129,8 @@ export class Leader {
     if (by === undefined) return [];
     const ofLeader = peer === this.options.self.taskId;
     if (!ofLeader && by.standing === 'fetching') return by.donor === peer ? this.donorFailed(by) : [];
+    // What its donor still sent is lost: it has what it says it has, and no more.
+    if (by.donor === peer) delete by.donor;
     if (!this.roster.has(peer)) return [];
     if (!ofLeader && why === 'refused') return this.lost([peer], 'lost');
     if (ofLeader || generation === this.generation) this.doubts.add(from, peer, why === 'broken');
@@ -145,8 +149,9 @@ export class Leader {
     if (members.some((member) => this.needs(member))) {
       return [...effects, ...this.reform(`${members.map(({ slot }) => slot).join(', ')} ${why}`)];
     }
-    // None that we train with: the gang in force is without them already.
-    return [...effects, ...this.departed.release((taskId) => peers.includes(taskId))];
+    // None that we train with; who is in the newest row is free when the one that is being written is there.
+    const isSure = (taskId: TaskId): boolean => peers.includes(taskId) && !this.committedGang.has(taskId);
+    return [...effects, ...this.departed.release(isSure)];
   }
 
   /** What we do now cannot go on without it. */

@@ -297,18 +297,12 @@ export class Member {
   }
 
   private signs(): Effect[] {
-    const { patience, generation, trainer, follower, leading } = this;
-    const { slowestMs } = patience;
-    const beat: Message = {
-      type: 'beat',
-      generation,
-      step: trainer.step,
-      report: this.options.report(),
-      leads: leading !== undefined,
-      ...(slowestMs === undefined ? {} : { slowestMs }),
-    };
-    const bonds = { self: this.options.self.taskId, follower, leading, trainer, patience, partners: this.partners() };
-    return [...beats(bonds, beat), ...missed(bonds).flatMap((peer) => this.suspect(peer, 'silent'))];
+    const { patience, generation, trainer, follower, leading, options } = this;
+    const bonds = { self: options.self.taskId, follower, leading, trainer, patience, partners: this.partners() };
+    return [
+      ...beats(bonds, generation, options.report()),
+      ...missed(bonds).flatMap((peer) => this.suspect(peer, 'silent')),
+    ];
   }
 
   private partners(): readonly GangMember[] {

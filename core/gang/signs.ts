@@ -3,7 +3,7 @@ import type { GangMember, TaskId } from '../run.ts';
 import type { Effect } from './effects.ts';
 import type { Follower } from './follower.ts';
 import type { Leader } from './leader.ts';
-import type { Message } from './messages.ts';
+import type { BeatReport, Message } from './messages.ts';
 import type { Patience } from './patience.ts';
 import type { Trainer } from './trainer.ts';
 
@@ -18,7 +18,17 @@ export interface Bonds {
 }
 
 /** To everybody that needs one of us: the leader, those we lead, whom we work with, whom we lend to. */
-export function beats({ self, follower, leading, trainer, partners }: Bonds, beat: Message): Effect[] {
+export function beats(bonds: Bonds, generation: number, report: BeatReport): Effect[] {
+  const { self, follower, leading, trainer, partners, patience } = bonds;
+  const { slowestMs } = patience;
+  const beat: Message = {
+    type: 'beat',
+    generation,
+    step: trainer.step,
+    report,
+    leads: leading !== undefined,
+    ...(slowestMs === undefined ? {} : { slowestMs }),
+  };
   const to = new Map<TaskId, GangMember>();
   for (const member of [...(leading?.beatTo() ?? []), ...partners, ...trainer.lentTo]) to.set(member.taskId, member);
   to.delete(self);

@@ -71,9 +71,9 @@ export class Trainer {
     return this.lastReduced !== undefined && this.lastReduced.step === this.step - 1;
   }
 
-  /** Whom we wait for to send its state. */
+  /** Whom we wait for to send its state, or the updates after it. */
   get fetchingFrom(): TaskId | undefined {
-    return this.donor;
+    return this.donor ?? this.source;
   }
 
   fetch(donor: TaskId): void {
@@ -128,6 +128,9 @@ export class Trainer {
   load(from: TaskId, message: MessageOf<'snapshot'>): Effect[] | { readonly refused: string } {
     if (this.donor !== from) return { refused: 'a snapshot that was not asked for' };
     const { step, sums, lastSums, parameterLength, payload } = message;
+    // What came after it has been made already, and would be missing.
+    if (from === this.source && step < this.step)
+      return { refused: `step ${step}, after an update of step ${this.step - 1}` };
     this.donor = undefined;
     this.source = from;
     this.step = step;
@@ -276,6 +279,7 @@ export class Trainer {
   private align(): Effect[] {
     if (this.phase !== 'aligning' || this.gang === undefined || this.step < this.fromStep) return [];
     for (const from of [...this.early.keys()]) this.dropEarly(from);
+    this.source = undefined;
     return this.next();
   }
 

@@ -32,7 +32,7 @@ const ambushChance = 0.15;
 export class Faults {
   private readonly target: Target;
   private readonly ambushes: readonly FaultKind[];
-  private awakeFromMs = 0;
+  private asleepUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(target: Target) {
     this.target = target;
@@ -49,6 +49,12 @@ export class Faults {
       this.target.agenda.at(this.target.agenda.pick(2 * faultEveryMs), next);
     };
     this.target.agenda.at(this.target.agenda.pick(2 * faultEveryMs), next);
+  }
+
+  /** Who starts on a machine that sleeps begins when it wakes. */
+  starts(host: Host): void {
+    const { nowMs } = this.target.agenda;
+    if (nowMs < this.asleepUntilMs) host.stop(this.asleepUntilMs - nowMs);
   }
 
   /** This process is about to do something that a fault may have waited for. */
@@ -89,10 +95,10 @@ export class Faults {
         return;
       // A machine that sleeps: nobody has missed anything, so nobody is to be given up for it.
       case 'suspend': {
-        if (agenda.nowMs < this.awakeFromMs) return;
-        const ms = agenda.between(100, 3_000);
         // A handshake that is under way may take its time before the next.
-        this.awakeFromMs = agenda.nowMs + ms + handshakeMs;
+        if (agenda.nowMs < this.asleepUntilMs + handshakeMs) return;
+        const ms = agenda.between(100, 3_000);
+        this.asleepUntilMs = agenda.nowMs + ms;
         for (const task of tasks) task.host.stop(ms);
         return;
       }

@@ -13,6 +13,8 @@ const runs = Number(process.env.SIM_RUNS ?? 10_000);
 /** A slow machine does fewer seeds, never fewer than this. */
 const least = 500;
 const budgetMs = 90_000;
+/** They broke a rule once: a source of updates lost by who is not counted in yet; a leader whose slot was given away. */
+const remembered = [208_809, 207_957, 204_559, 221_200, 211_135];
 
 describe('the gang in virtual time', () => {
   /** Compiled, a seed takes half the time. */
@@ -49,6 +51,10 @@ describe('the gang in virtual time', () => {
     if (runs >= least) expect(happened.filter((what) => (sure.counts[what] ?? 0) === 0)).toEqual([]);
     const seconds = Math.round((sure.durationMs + more.durationMs) / 1000);
     console.log(`${sure.seeds + more.seeds} seeds of the gang kept every rule, in ${seconds} s`);
+  });
+
+  it.each(remembered)('keeps every rule on seed %i, which broke one once', async (seed) => {
+    expect((await simulate({ seed })).violation).toBeUndefined();
   });
 
   it('keeps every rule when a task dies before any single effect', { timeout: 600_000 }, async () => {

@@ -135,7 +135,7 @@ export class Rules {
 
   /** The leader decides that the slot of a lost member is free. `holds`: it waits for machines, and nobody trains. */
   releases(by: Host, peer: string, holds: boolean): void {
-    if (!holds && this.trains(peer))
+    if (!holds && this.leads(by) && this.trains(peer))
       this.break(`LD5 ${by.taskId} frees the slot of ${peer}, which is in generation ${this.newestGang?.generation}`);
   }
 
@@ -150,10 +150,10 @@ export class Rules {
   dropped(by: Host, peer: Host): void {
     this.droppedEver.add(peer.taskId);
     // What one does that has lost the lease, and does not know yet, concerns nobody.
-    const leads = this.seen.storage.get<LeaderRow>(keys.leader)?.value.taskId === by.taskId;
     // One that was stopped a moment ago has not heard everybody yet, and may have to choose between two.
     const mayErr = this.seen.nowMs() - by.troubledAtMs < recollectMs;
-    if (leads && !mayErr && this.isWell(peer)) this.break(`P4 ${by.taskId} drops ${peer.taskId}, which is well`);
+    if (this.leads(by) && !mayErr && this.isWell(peer))
+      this.break(`P4 ${by.taskId} drops ${peer.taskId}, which is well`);
   }
 
   /** A member goes into a generation. */
@@ -226,6 +226,10 @@ export class Rules {
   /** Release finds a task that is still there. */
   released(host: Host): void {
     if (this.isWell(host)) this.break(`R7 ${host.taskId} is well and still there long after the end`);
+  }
+
+  private leads(host: Host): boolean {
+    return this.seen.storage.get<LeaderRow>(keys.leader)?.value.taskId === host.taskId;
   }
 
   private trains(taskId: string): boolean {

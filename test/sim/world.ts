@@ -284,6 +284,7 @@ export class World implements Ward, TaskWorld {
   launch(role: Host['role']): Host {
     this.launched += 1;
     const host = new Host(this, `t${this.launched}`, role);
+    this.faults.starts(host);
     const task = new SimTask(host, this);
     this.hosts.set(host.taskId, host);
     this.tasks.set(host, task);
