@@ -124,20 +124,6 @@ export const planted: readonly Planted[] = [
     'if (gang === undefined || message.generation > gang.generation)',
     { netTwice: 0.5, storageMs: 0.5, faults: ['interrupt', 'break-link'], launchMs: 20 },
   ),
-  {
-    name: 'the reducer takes a contribution twice',
-    dials: { netTwice: 0.5, faults: ['throttle'], workers: 3, shards: 4, workersMin: 1 },
-    changes: [
-      { file: reducer, find: 'if (this.seen.has(key))', replace: 'if (false)' },
-      {
-        file: 'core/gang/tree-sum.ts',
-        find: `this.waiting.set(\`\${level}/\${index}\`, sum);`,
-        replace: `const before = this.waiting.get(\`\${level}/\${index}\`);
-    if (before !== undefined) this.pool.add(sum, before);
-    this.waiting.set(\`\${level}/\${index}\`, sum);`,
-      },
-    ],
-  },
   bug(
     'the reducer adds up in order of arrival',
     reducer,
