@@ -21,15 +21,17 @@ const levels: { readonly [K in EventName]?: LogLevel } = {
   'checkpoint.damaged': 'warn',
 };
 
+/** `moment`: of what several may come to tell, the time and the name that are the same for all; it is one row then. */
 export async function record(
   cloud: Pick<Cloud, 'table' | 'clock' | 'ids' | 'log'>,
   runId: string,
   event: EventName,
   detail: EventDetail = {},
+  moment?: { readonly atMs: number; readonly id: string },
 ): Promise<void> {
-  const atMs = cloud.clock.now();
+  const atMs = moment?.atMs ?? cloud.clock.now();
   const row: EventRow = { by: 'control-plane', ...detail, atMs, event };
   cloud.log.write(levels[event] ?? 'info', event, { runId, ...detail });
   // 6 random bytes beside the millisecond: a clash is as good as impossible, and would cost one line.
-  await cloud.table.put(runId, keys.event(atMs, cloud.ids.hex(6)), row, { absent: true });
+  await cloud.table.put(runId, keys.event(atMs, moment?.id ?? cloud.ids.hex(6)), row, { absent: true });
 }

@@ -49,13 +49,15 @@ export async function observeTask(cloud: World, runId: string, seen: Seen, wake 
 const tellingMs = 30_000;
 
 async function tellEnd(cloud: World, runId: string, row: TaskRow, wake: Wake): Promise<void> {
-  const { taskId, failure, stop } = row;
-  await record(cloud, runId, failure === undefined ? 'task.stopped' : 'task.lost', {
+  const { taskId, failure, stop, stoppedAtMs: atMs } = row;
+  const detail = {
     slot: taskLabel(row),
     taskId,
     why: failure === undefined ? (stop?.reason ?? 'it ended') : describeFailure(failure),
     ...(stop === undefined ? {} : { stop, class: classifyStop(stop) }),
-  });
+  };
+  const moment = atMs === undefined ? undefined : { atMs, id: taskId };
+  await record(cloud, runId, failure === undefined ? 'task.stopped' : 'task.lost', detail, moment);
   await wake(`task ${taskId} stopped`);
   await updateRow<TaskRow>(cloud, runId, keys.task(taskId), (current) =>
     current === undefined || current.told === true ? undefined : { ...current, told: true },
