@@ -149,9 +149,8 @@ export interface TaskRow {
   readonly useful?: boolean;
   /** The classified failure; absent when it ended well or was stopped by us. */
   readonly failure?: Failure;
-  /** Its end is in the history of the run, and whoever waited for it was woken; begun by who saw it first, at this instant. */
+  /** Its end is in the history of the run, and whoever waited for it was woken. */
   readonly told?: true;
-  readonly endSeenAtMs?: number;
 }
 
 /** A task that is up, and how to reach it. The slot is free again when the row says `gone`. */

@@ -6,8 +6,8 @@
  *  B1  The state of a task only goes forward (starting, running, stopping, stopped): an old event changes nothing.
  *  B2  A stop that we asked for keeps our reason; a task that ended by itself before that keeps its own.
  *  B3  An event may come before Launch has written the row; it then makes the row, and Launch completes it.
- *  B4  An end is told, in the history of the run and to whoever waits, by who saw it first. The row says when that was done:
- *      had a function died in between, whoever comes some time later finds the end untold, and tells it.
+ *  B4  An end is told, in the history of the run and to whoever waits, until the row says that it was: a function that dies
+ *      in between is called again and finds the end untold.
  */
 import { record } from '../cloud/journal.ts';
 import type { Cloud } from '../cloud/ports.ts';
@@ -40,14 +40,11 @@ export async function observeTask(cloud: World, runId: string, seen: Seen, wake 
     return next;
   });
   if (row?.state !== 'stopped' || row.told === true) return news;
-  if (!news && nowMs - (row.endSeenAtMs ?? 0) < tellingMs) return false;
   await tellEnd(cloud, runId, row, wake);
   return true;
 }
 
-/** B4. Longer than telling takes, shorter than the minute after which an event is tried again. */
-const tellingMs = 30_000;
-
+/** B4. */
 async function tellEnd(cloud: World, runId: string, row: TaskRow, wake: Wake): Promise<void> {
   const { taskId, failure, stop, stoppedAtMs: atMs } = row;
   const detail = {
@@ -84,13 +81,7 @@ function merge(current: TaskRow | undefined, seen: Seen, slot: string | undefine
   if (seen.state !== 'stopped') return row;
   const stop = stopOf(before, seen);
   const failure = failureOfStop(stop, taskLabel(row));
-  return {
-    ...row,
-    stoppedAtMs: seen.stoppedAtMs ?? nowMs,
-    endSeenAtMs: nowMs,
-    stop,
-    ...(failure === undefined ? {} : { failure }),
-  };
+  return { ...row, stoppedAtMs: seen.stoppedAtMs ?? nowMs, stop, ...(failure === undefined ? {} : { failure }) };
 }
 
 function stopOf(before: TaskRow, seen: Seen): NonNullable<TaskRow['stop']> {
