@@ -25,7 +25,7 @@ import { Saver } from './saver.ts';
 
 type World = Pick<Cloud, 'table' | 'objects' | 'clock' | 'ids' | 'log' | 'workflow'>;
 
-export interface ChiefParts {
+interface ChiefParts {
   readonly cloud: World;
   readonly plan: RunPlan;
   readonly self: GangMember;

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { AsyncChief, type AsyncChiefParts } from '../../container/async-chief.ts';
 import { saveCheckpoint } from '../../container/checkpoint.ts';
-import { Chief, type ChiefParts } from '../../container/chief.ts';
+import { Chief } from '../../container/chief.ts';
 import type { Dataset } from '../../container/data/port.ts';
 import { createEngine } from '../../container/engine/create.ts';
 import { Leadership } from '../../container/leadership.ts';
