@@ -171,9 +171,9 @@ function churn(): Part {
     ours({
       ...wide,
       label,
-      epochs: 12,
+      epochs: 8,
       arguments: ['--workers', '1:2'],
-      more: 'recovery: {maxRecoveries: 200, maxLaunches: 300}\n',
+      more: 'recovery: {maxRecoveries: 60, maxLaunches: 80}\n',
       logSteps: true,
       take: /^$/,
       extra: throughput,
