@@ -65,7 +65,7 @@ export class Replica {
     meter: Meter,
   ): Promise<NodeVector[] | undefined> {
     const { training } = this.plan;
-    const tree = new TreeSum(training.shards, this.pool);
+    const tree = new TreeSum(training.shards, this.pool, this.engine.layout.roundedLength);
     let whole: Float32Array | undefined;
     for (const nodes of this.passes(shards)) {
       // The loop must breathe: heartbeats, and news that make the rest of this step pointless.

@@ -8,9 +8,11 @@
 import { record } from '../cloud/journal.ts';
 import type { Cloud } from '../cloud/ports.ts';
 import { raise } from '../cloud/signal.ts';
+import { roundedLength } from '../core/bfloat16.ts';
 import { rollColumns } from '../core/data/roll-call.ts';
 import { CuttlefishError, describeFailure, type Failure, failureTable, toFailure } from '../core/failure.ts';
 import { Member } from '../core/gang/member.ts';
+import type { VectorShape } from '../core/gang/reducer.ts';
 import { plainPool } from '../core/gang/vector-pool.ts';
 import { objectKeys } from '../core/object-keys.ts';
 import type { Role, RunPlan } from '../core/plan.ts';
@@ -110,9 +112,14 @@ async function prepare(cloud: Cloud, { runId }: TaskOptions): Promise<Ready | 'o
   return { plan, secret: wire.value.secret };
 }
 
-/** The numbers that every frame is checked against. */
-function vectorLengthOf({ network }: RunPlan): number {
-  return network.parameters + network.stateParameters + 3 + rollColumns;
+/** The numbers that every frame is checked against, and how the vectors are added up. */
+function vectorShapeOf({ network, training }: RunPlan): VectorShape {
+  const { parameters, stateParameters } = network;
+  return {
+    shards: training.shards,
+    vectorLength: parameters + stateParameters + 3 + rollColumns,
+    roundedLength: roundedLength(parameters, training.compression),
+  };
 }
 
 /** Parameters and optimizer slots. */
@@ -136,7 +143,8 @@ async function train(cloud: Cloud, options: TaskOptions, { plan, secret }: Ready
   options.onInterrupt(() => onInterrupt());
 
   const workbench = role === 'worker' ? await openWorkbench(cloud, plan) : undefined;
-  const vectorLength = vectorLengthOf(plan);
+  const vectors = vectorShapeOf(plan);
+  const { vectorLength } = vectors;
   const engine = workbench?.engine;
   if (engine !== undefined && engine.layout.contributionLength + rollColumns !== vectorLength) {
     throw new Error(
@@ -154,6 +162,7 @@ async function train(cloud: Cloud, options: TaskOptions, { plan, secret }: Ready
     bind: options.bind,
     secure: options.secure,
     limits: { vectorLength, stateLength: holdsState ? stateLengthOf(plan) : 0 },
+    packed: vectors.roundedLength > 0,
     pool,
     onMessage: (from, message) => driver?.received(from, message),
     placeFor: (...what) => (driver instanceof Driver ? driver.placeFor(...what) : undefined),
@@ -197,12 +206,12 @@ async function train(cloud: Cloud, options: TaskOptions, { plan, secret }: Ready
   const around = { cloud, plan, self, transport, meter, chaos, every };
   if (!synchronous) driver = asyncDriver(around, gang, replica);
   else {
-    const { stepsPerEpoch, totalSteps, shards } = training;
+    const { stepsPerEpoch, totalSteps } = training;
     const checkpointEvery = plan.checkpoint.everySteps;
     const member = new Member({
       ...gang,
       pool,
-      shape: { shards, vectorLength, stepsPerEpoch, totalSteps, checkpointEvery },
+      shape: { ...vectors, stepsPerEpoch, totalSteps, checkpointEvery },
     });
     const leaseMs = (): number => member.patience.leaseMs;
     const leadership = new Leadership(cloud, plan, self, leaseMs, (event) => driver?.post(event));

@@ -112,6 +112,7 @@ function trainingRows({ training, seed, engine }: RunPlan): Rows {
   const warmup = training.warmupSteps > 0 ? `, warm-up over ${training.warmupSteps} steps` : '';
   return [
     ['mode', training.mode],
+    ['compression', training.compression],
     [
       'epochs',
       `${count(training.epochs)} of ${count(training.stepsPerEpoch)} steps, ${count(training.totalSteps)} in all`,

@@ -123,6 +123,8 @@ export interface StopPlan {
 
 export interface TrainingPlan {
   readonly mode: 'synchronous' | 'asynchronous';
+  /** With `bf16` gradients are rounded to two bytes a value at every node of the tree over the shards, and sent so. */
+  readonly compression: 'none' | 'bf16';
   /** Bound on staleness in steps; only asynchronous mode. */
   readonly maxStaleness: number;
   readonly epochs: number;

@@ -6,7 +6,7 @@
  */
 import { CuttlefishError } from '../../core/failure.ts';
 import { inferNetwork, outputActivation, outputActivations } from '../../core/network.ts';
-import type { EnginePlan, LayerPlan, RunPlan } from '../../core/plan.ts';
+import type { EnginePlan, LayerPlan, RunPlan, TrainingPlan } from '../../core/plan.ts';
 import { parseTopology } from '../../core/topology.ts';
 import type { Backend } from './backend.ts';
 import { PlanEngine } from './plan/engine.ts';
@@ -25,14 +25,14 @@ export interface EngineOptions {
 
 /** The parts of a plan that an engine depends on. */
 export type Trainable = Pick<RunPlan, 'name' | 'seed' | 'network'> & {
-  readonly training: Pick<RunPlan['training'], 'loss' | 'optimizer'>;
+  readonly training: Pick<TrainingPlan, 'loss' | 'optimizer'> & Partial<Pick<TrainingPlan, 'compression'>>;
   readonly engine?: EnginePlan;
 };
 
 /** Throws ConfigInvalid when the network cannot be built; a plan that was made from a valid config always can. */
 export async function createEngine(plan: Trainable, options: EngineOptions): Promise<Engine> {
   const { inputShape, layers } = resolveNetwork(plan, options.topology);
-  const { loss, optimizer } = plan.training;
+  const { loss, optimizer, compression = 'none' } = plan.training;
   const shape = inferNetwork(inputShape, layers);
   if (shape.kind === 'invalid') {
     refuse(shape.problems.map(({ layer, ...rest }) => ({ path: `network.layers[${layer}]`, ...rest })));
@@ -42,7 +42,7 @@ export async function createEngine(plan: Trainable, options: EngineOptions): Pro
     const message = `"${loss}" does not fit a last layer with the activation ${outputActivation(layers)}`;
     refuse([{ path: 'training.loss', message, accepted: `a last activation of ${allowed.join(' or ')}` }]);
   }
-  const spec = { name: plan.name, seed: plan.seed, inputShape, layers, loss, optimizer };
+  const spec = { name: plan.name, seed: plan.seed, inputShape, layers, loss, optimizer, compression };
   const provider = options.backend === undefined ? chooseProvider(plan.engine?.wanted ?? 'auto', options) : undefined;
   if (provider !== undefined) return new PlanEngine(spec, provider);
   // Only now: reading TensorFlow.js takes longer than the whole start of the other engine.

@@ -7,7 +7,8 @@
  *   contribution [ sum over samples of the gradient | sum over samples of the change of the
  *                  moving statistics | loss sum | correct | samples ]                           layout.contributionLength
  * A contribution is a SUM over samples, never a mean: contributions of shards add up in the fixed tree (core/shards.ts)
- * and the update divides by the sample count once.
+ * and the update divides by the sample count once. With compression the first layout.roundedLength values, those of the
+ * gradient, are rounded to bfloat16 at every node of that tree, the shards themselves included.
  *
  * Invariants
  *  E1  contribution(batch, key) is a pure function of (parameters, batch, key): same bits on every call in every process.
@@ -29,6 +30,8 @@ export interface Layout {
   readonly trainableLength: number;
   readonly stateLength: number;
   readonly parameterLength: number;
+  /** Leading values of a contribution that are rounded to bfloat16: all that is trained, or none. */
+  readonly roundedLength: number;
   readonly contributionLength: number;
   /** Length of the optimizer slots, all of them one after the other. */
   readonly slotLength: number;

@@ -2,8 +2,10 @@
  * What every engine makes of a network before it computes anything: where each weight lies, what is trained and what
  * only the exported model has. One place, so that a run can be read by any engine.
  */
+
+import { roundedLength } from '../../core/bfloat16.ts';
 import { inferNetwork, type NetworkShape, size, type TensorPlan } from '../../core/network.ts';
-import type { LayerPlan, Loss, OptimizerPlan } from '../../core/plan.ts';
+import type { LayerPlan, Loss, OptimizerPlan, TrainingPlan } from '../../core/plan.ts';
 import { slotCount } from './optimizer.ts';
 import type { Layout, TensorSlot } from './port.ts';
 
@@ -14,6 +16,7 @@ export interface EngineSpec {
   readonly layers: readonly LayerPlan[];
   readonly loss: Loss;
   readonly optimizer: OptimizerPlan;
+  readonly compression?: TrainingPlan['compression'];
 }
 
 export type ValidShape = Extract<NetworkShape, { kind: 'network' }>;
@@ -44,6 +47,7 @@ export function layoutOf(spec: EngineSpec, { tensors, parameters, stateParameter
     trainableLength: parameters,
     stateLength: stateParameters,
     parameterLength,
+    roundedLength: roundedLength(parameters, spec.compression),
     contributionLength: parameterLength + tailLength,
     slotLength: slotCount(spec.optimizer) * parameters,
   };

@@ -13,6 +13,7 @@
  *      outputs alone do not show that a run has diverged.
  */
 import { type Tensor, tensor, tidy } from '@tensorflow/tfjs-core';
+import { roundToBfloat16 } from '../../core/bfloat16.ts';
 import { size } from '../../core/network.ts';
 import { keyed, purposes } from '../../core/random.ts';
 import { type Backend, useBackend, values } from './backend.ts';
@@ -80,6 +81,7 @@ export class TensorflowEngine implements Engine {
       this.#backward(passes, tensor(gradient, y.shape, 'float32'), out);
       return evaluation;
     });
+    roundToBfloat16(out, this.layout.roundedLength);
     const tail = this.layout.parameterLength;
     out[tail] = this.#state.finite() ? lossSum : Number.NaN;
     out[tail + 1] = correct;

@@ -5,8 +5,9 @@
  *
  * Invariants
  *  VE1 A view stays valid as long as the object: the memory never grows. What was never written takes no memory.
- *  VE2 `add` gives the same bits wherever its operands are: every element is one float32 addition, into + from.
+ *  VE2 `add`, `pack` and `unpack` give the same bits wherever their operands are: what core's plain pool does.
  */
+import { plainPool } from '../../core/gang/vector-pool.ts';
 import type { Kernels } from './plan/exports.ts';
 import { instantiate, type Memory, newMemory } from './plan/kernels.ts';
 
@@ -34,13 +35,31 @@ export class Vectors {
     return vector;
   }
 
-  /** into[i] += from[i]; fast when both lie in this memory, wherever they begin. */
-  add(into: Float32Array, from: Float32Array): void {
+  /** into[i] += from[i], the first `rounded` rounded to bfloat16; fast when both lie in this memory, wherever they begin. */
+  add(into: Float32Array, from: Float32Array, rounded = 0): void {
     if (into.length !== from.length) throw new Error(`cannot add ${from.length} values into ${into.length}`);
-    const { buffer } = this.#memory;
-    if (into.buffer === buffer && from.buffer === buffer) {
-      this.#kernels.add(into.byteOffset, from.byteOffset, into.length);
-    } else for (let i = 0; i < into.length; i += 1) into[i]! += from[i]!;
+    if (rounded > into.length) throw new Error(`of ${into.length} values, ${rounded} cannot be rounded`);
+    if (this.#has(into, from)) {
+      const rest = 4 * rounded;
+      this.#kernels.addRounded(into.byteOffset, from.byteOffset, rounded);
+      this.#kernels.add(into.byteOffset + rest, from.byteOffset + rest, into.length - rounded);
+    } else plainPool.add(into, from, rounded);
+  }
+
+  pack(values: Float32Array, room: Float32Array): number {
+    if (2 * room.length < values.length) throw new Error(`${values.length} halves do not fit ${room.length} values`);
+    if (!this.#has(values, room)) return plainPool.pack(values, room);
+    return this.#kernels.pack(values.byteOffset, values.length, room.byteOffset);
+  }
+
+  unpack(values: Float32Array, count: number): void {
+    if (count > values.length) throw new Error(`${values.length} values have no room for ${count}`);
+    if (!this.#has(values)) plainPool.unpack(values, count);
+    else this.#kernels.unpack(values.byteOffset, count);
+  }
+
+  #has(...vectors: readonly Float32Array[]): boolean {
+    return vectors.every(({ buffer }) => buffer === this.#memory.buffer);
   }
 }
 

@@ -10,8 +10,8 @@
  *       12     4  generation
  *       16     4  step
  *       20     4  tree index; for a snapshot the number of parameters, for a parcel the length of its text
- *       24     4  reserved, 0
- *       28     -  payload: JSON text, or float32 values; a snapshot has the float64 epoch sums before them, twice 11, a
+ *       24     4  of a contribution, reduced or replay: how many leading values are packed; else 0
+ *       28     -  payload: JSON text, or float32 values, the packed ones before them in two bytes each (bfloat16); a snapshot has the float64 epoch sums before them, twice 11, a
  *                 parcel (asynchronous mode) JSON text filled up with spaces to whole values
  *
  * Invariants
@@ -40,16 +40,29 @@ export interface FrameLimits {
 /** Room for a gang of 256 workers and as many parameter servers. */
 const jsonLimitBytes = 256 * 1024;
 
-/** Header and payload, to be written one after the other. The payload is not copied: leave it alone until it is sent. */
-export function encode(message: WireMessage): readonly Uint8Array[] {
+/** The first `count` values of a payload in two bytes each, in `room`, which is a vector of the pool. */
+export interface Packed {
+  readonly count: number;
+  readonly room: Float32Array;
+}
+
+export function pack({ payload }: VectorMessage, pool: Pick<VectorPool, 'take' | 'pack'>): Packed {
+  const room = pool.take(Math.ceil(payload.length / 2));
+  return { count: pool.pack(payload, room), room };
+}
+
+/**
+ * Header and payload, to be written one after the other. The payload is not copied, but for what is packed: leave it alone
+ * until it is sent.
+ */
+export function encode(message: WireMessage, packed?: Packed): readonly Uint8Array[] {
   if (isParcel(message)) return encodeParcel(message);
   switch (message.type) {
     case 'contribution':
-      return [header(kinds.contribution, message.payload.byteLength, message, message.index), bytesOf(message.payload)];
+      return encodeVector(kinds.contribution, message, message.index, packed);
     case 'reduced':
-      return [header(kinds.reduced, message.payload.byteLength, message, 0), bytesOf(message.payload)];
     case 'replay':
-      return [header(kinds.replay, message.payload.byteLength, message, 0), bytesOf(message.payload)];
+      return encodeVector(kinds[message.type], message, 0, packed);
     case 'snapshot': {
       const sums = new Float64Array(2 * epochSumsLength);
       sums.set(message.sums);
@@ -68,6 +81,13 @@ export function encode(message: WireMessage): readonly Uint8Array[] {
   }
 }
 
+function encodeVector(kind: number, message: VectorMessage, index: number, packed?: Packed): readonly Uint8Array[] {
+  const count = packed?.count ?? 0;
+  const halves = packed === undefined ? [] : [bytesOf(packed.room).subarray(0, 2 * count)];
+  const rest = bytesOf(message.payload.subarray(count));
+  return [header(kind, 2 * count + rest.length, message, index, count), ...halves, rest];
+}
+
 function encodeParcel({ payload, ...rest }: ParcelMessage): readonly Uint8Array[] {
   const json = JSON.stringify(rest);
   const text = new TextEncoder().encode(json + ' '.repeat((4 - (json.length % 4)) % 4));
@@ -82,7 +102,7 @@ interface HeaderFields {
   readonly step?: number;
 }
 
-function header(kind: number, length: number, fields: HeaderFields, index: number): Uint8Array {
+function header(kind: number, length: number, fields: HeaderFields, index: number, packed = 0): Uint8Array {
   const view = new DataView(new ArrayBuffer(headerBytes));
   view.setUint32(0, magic, true);
   view.setUint32(4, length, true);
@@ -92,11 +112,19 @@ function header(kind: number, length: number, fields: HeaderFields, index: numbe
   view.setUint32(12, fields.generation ?? 0, true);
   view.setUint32(16, fields.step ?? 0, true);
   view.setUint32(20, index, true);
+  view.setUint32(24, packed, true);
   return new Uint8Array(view.buffer);
 }
 
 function bytesOf(values: Float32Array | Float64Array): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}
+
+type VectorMessage = MessageOf<'contribution' | 'reduced' | 'replay'>;
+
+/** Whose values may be packed. */
+export function isVector(message: WireMessage): message is VectorMessage {
+  return message.type === 'contribution' || message.type === 'reduced' || message.type === 'replay';
 }
 
 export type Fed =
@@ -171,7 +199,7 @@ export class Decoder {
 
   /** Nothing more will come. */
   close(): void {
-    if (this.body !== undefined && isPooled(this.head.getUint8(8))) this.pool.release(floats(this.body, 0));
+    if (this.body !== undefined && isPooled(this.head.getUint8(8))) this.pool.release(vectorOf(this.head, this.body));
     this.body = undefined;
   }
 
@@ -179,6 +207,8 @@ export class Decoder {
   private complete(messages: WireMessage[]): string | undefined {
     const { body } = this;
     if (body === undefined || this.bodyFilled < body.length) return undefined;
+    const packed = packedIn(this.head);
+    if (packed > 0) this.pool.unpack(vectorOf(this.head, body), packed);
     const message = decode(this.head, body);
     if (message === undefined) return 'not a message';
     messages.push(message);
@@ -190,9 +220,11 @@ export class Decoder {
   private bodyFor(length: number): Uint8Array {
     const kind = this.head.getUint8(8);
     if (!isPooled(kind)) return new Uint8Array(length);
-    const place = kind === kinds.reduced ? this.placeFor(reducedHead(this.head), length / 4) : undefined;
+    const packed = packedIn(this.head);
+    const values = length / 4 + packed / 2;
+    const place = kind === kinds.reduced ? this.placeFor(reducedHead(this.head), values) : undefined;
     if (place !== undefined) this.pool.hold(place);
-    return bytesOf(place ?? this.pool.take(length / 4));
+    return bytesOf(place ?? this.pool.take(values)).subarray(2 * packed);
   }
 
   /** The payload length, or why the header is refused. */
@@ -204,7 +236,14 @@ export class Decoder {
     const limit = this.limitOf(kind);
     if (limit === undefined) return `unknown kind ${kind}`;
     if (length > limit) return `${length} bytes, at most ${limit} are accepted`;
-    if (kind !== kinds.json && length % 4 !== 0) return `${length} bytes are not whole float32 values`;
+    if (isPooled(kind)) {
+      const packed = packedIn(view);
+      const rest = length - 2 * packed;
+      if (rest < 0) return `${length} bytes are not ${packed} packed values`;
+      if (rest % 4 !== 0) return `${rest} bytes are not whole float32 values`;
+      const { vectorLength } = this.limits;
+      if (packed + rest / 4 > vectorLength) return `${packed + rest / 4} values, at most ${vectorLength} are accepted`;
+    } else if (kind !== kinds.json && length % 4 !== 0) return `${length} bytes are not whole float32 values`;
     if (kind === kinds.snapshot && length < sumsBytes) return 'a snapshot without sums';
     return length;
   }
@@ -231,12 +270,12 @@ function decode(view: DataView, body: Uint8Array): WireMessage | undefined {
         partition,
         level: view.getUint8(9),
         index,
-        payload: floats(body, 0),
+        payload: vectorOf(view, body),
       };
     case kinds.reduced:
-      return { ...reducedHead(view), payload: floats(body, 0) };
+      return { ...reducedHead(view), payload: vectorOf(view, body) };
     case kinds.replay:
-      return { type: 'replay', step, payload: floats(body, 0) };
+      return { type: 'replay', step, payload: vectorOf(view, body) };
     case kinds.snapshot: {
       const sums = [...new Float64Array(body.buffer, 0, 2 * epochSumsLength)];
       return {
@@ -263,6 +302,19 @@ function reducedHead(view: DataView): ReducedHead {
 /** What is taken from the pool. */
 function isPooled(kind: number): boolean {
   return kind === kinds.contribution || kind === kinds.reduced || kind === kinds.replay;
+}
+
+function packedIn(head: DataView): number {
+  return isPooled(head.getUint8(8)) ? head.getUint32(24, true) : 0;
+}
+
+/**
+ * What is received in `body`: packed values come at the end of the room that they will have, so that they can be unpacked
+ * there, and those behind them where they belong.
+ */
+function vectorOf(head: DataView, body: Uint8Array): Float32Array {
+  const packed = packedIn(head);
+  return new Float32Array(body.buffer, body.byteOffset - 2 * packed, body.length / 4 + packed / 2);
 }
 
 function floats(body: Uint8Array, from: number): Float32Array {

@@ -59,8 +59,16 @@ class Pool implements VectorPool {
     block.holders -= 1;
   }
 
-  add(left: Float32Array, right: Float32Array): void {
-    this.#vectors.add(left, right);
+  add(left: Float32Array, right: Float32Array, rounded?: number): void {
+    this.#vectors.add(left, right, rounded);
+  }
+
+  pack(values: Float32Array, room: Float32Array): number {
+    return this.#vectors.pack(values, room);
+  }
+
+  unpack(values: Float32Array, count: number): void {
+    this.#vectors.unpack(values, count);
   }
 
   #find(length: number): Block | undefined {

@@ -17,7 +17,7 @@ import tls from 'node:tls';
 import type { WireMessage } from '../../core/gang/async/messages.ts';
 import type { VectorPool } from '../../core/gang/vector-pool.ts';
 import type { GangMember, TaskId } from '../../core/run.ts';
-import { Decoder, encode, type Fed, type FrameLimits, type PlaceFor } from './frame.ts';
+import { Decoder, encode, type Fed, type FrameLimits, isVector, type PlaceFor, pack } from './frame.ts';
 import { readInto } from './inlet.ts';
 
 export interface TransportOptions {
@@ -29,6 +29,8 @@ export interface TransportOptions {
   readonly bind: string;
   readonly secure: boolean;
   readonly limits: FrameLimits;
+  /** Vectors that were rounded to bfloat16 are sent in two bytes a value. */
+  readonly packed: boolean;
   readonly pool: VectorPool;
   /** The payload is the receiver's as long as this runs: who keeps it holds it. */
   readonly onMessage: (from: TaskId, message: WireMessage) => void;
@@ -253,12 +255,17 @@ export class Transport {
   /** The payload is held; what becomes of it, the socket says in any case (TX4). */
   private write(out: Outgoing, message: WireMessage): void {
     const { socket, peer } = out;
-    const pieces = encode(message);
+    const { pool, limits } = this.options;
+    const packed = this.options.packed && isVector(message) ? pack(message, pool) : undefined;
+    const pieces = encode(message, packed);
     socket.cork();
     for (const piece of pieces.slice(0, -1)) socket.write(piece);
-    socket.write(pieces.at(-1) as Uint8Array, () => this.letGo(message));
+    socket.write(pieces.at(-1) as Uint8Array, () => {
+      this.letGo(message);
+      if (packed !== undefined) pool.release(packed.room);
+    });
     socket.uncork();
-    const { vectorLength, stateLength } = this.options.limits;
+    const { vectorLength, stateLength } = limits;
     if (socket.writableLength > queueFactor * 4 * (vectorLength + stateLength) + 1_048_576) {
       this.options.onRefused(`${socket.writableLength} bytes are waiting for it`, peer.slot);
       socket.destroy();

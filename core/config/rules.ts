@@ -102,6 +102,10 @@ function trainingRules(training: Config['training'], knowsShards: boolean, no: R
     const message = 'needs the whole gradient in one place, and in asynchronous mode each server has a part of it';
     no(['training', 'optimizer', 'clipNorm'], message, 'clipValue; or mode: synchronous');
   }
+  if (training.compression !== 'none' && training.mode === 'asynchronous') {
+    const message = `"${training.compression}" rounds sums over a batch, and asynchronous mode has none: each update is sent whole`;
+    no(['training', 'compression'], message, '"none"; or mode: synchronous');
+  }
   if (schedule.kind === 'piecewise') {
     const { boundariesEpochs, factors } = schedule;
     const extra = factors.length - boundariesEpochs.length;

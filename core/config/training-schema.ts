@@ -141,6 +141,10 @@ export const training = z
       64,
       'Asynchronous mode: how many updates a gradient may be behind; one that is further behind is refused and computed again.',
     ).default(4),
+    compression: oneOf(
+      ['none', 'bf16'],
+      'How workers send each other gradients. `bf16`: rounded to two bytes a value, which halves the traffic; for large networks on slow links. Synchronous mode only.',
+    ).default('none'),
     pace: duration(0, 60_000, 'Idle time after each step, for demonstrations and fault drills.').prefault('0s'),
   })
   .meta({ description: 'How to learn.' });

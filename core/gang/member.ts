@@ -62,7 +62,7 @@ export class Member {
     this.patience = new Patience(options.patience);
     this.holdings = new Holdings(options.pool ?? plainPool);
     this.trainer = new Trainer(options.self, options.shape, this.holdings);
-    this.reducer = new Reducer(options.self, options.shape.shards, options.shape.vectorLength, this.holdings);
+    this.reducer = new Reducer(options.self, options.shape, this.holdings);
     const times = { beatMs: options.heartbeatIntervalMs, joinMs: options.joinMs ?? Number.POSITIVE_INFINITY };
     this.follower = new Follower(options.self, this.patience, times, () => {
       const { hasState, step } = this.trainer;

@@ -14,6 +14,14 @@ import { type Gang, isExchange, type MessageOf, reducersOf } from './messages.ts
 import { type Room, TreeSum } from './tree-sum.ts';
 import { Holdings, plainPool } from './vector-pool.ts';
 
+/** What a vector of a step is, before anything is known of who trains. */
+export interface VectorShape {
+  readonly shards: number;
+  readonly vectorLength: number;
+  /** Leading values that are rounded to bfloat16 at every node of the tree; 0 without compression. */
+  readonly roundedLength: number;
+}
+
 /** The range of the flat vector that belongs to partition p of `partitions`. */
 export function partitionRange(vectorLength: number, partitions: number, partition: number): Range {
   return shardRange(vectorLength, partitions, partition);
@@ -29,8 +37,7 @@ interface Early {
 
 export class Reducer {
   private readonly me: GangMember;
-  private readonly shards: number;
-  private readonly vectorLength: number;
+  private readonly shape: VectorShape;
   private readonly holdings: Holdings;
   private gang: Gang | undefined;
   private partition = -1;
@@ -39,12 +46,11 @@ export class Reducer {
   private seen = new Set<string>();
   private early: Early[] = [];
 
-  constructor(me: GangMember, shards: number, vectorLength: number, holdings = new Holdings(plainPool)) {
+  constructor(me: GangMember, shape: VectorShape, holdings = new Holdings(plainPool)) {
     this.me = me;
-    this.shards = shards;
-    this.vectorLength = vectorLength;
+    this.shape = shape;
     this.holdings = holdings;
-    this.tree = new TreeSum(shards, holdings.pool);
+    this.tree = this.newTree();
   }
 
   /** The step whose contributions are being taken. */
@@ -91,13 +97,13 @@ export class Reducer {
     if (message.step !== this.step) return { refused: `step ${message.step} is not open (${this.step} is)` };
     const rank = gang.workers.findIndex((worker) => worker.taskId === from);
     if (rank < 0) return { refused: 'sender is not a worker of the gang' };
-    const nodes = cover(ownership(this.shards, gang.workers.length, rank));
+    const nodes = cover(ownership(this.shape.shards, gang.workers.length, rank));
     const { level, index } = message;
     if (!nodes.some((node) => node.level === level && node.index === index)) {
       return { refused: `tree node ${level}/${index} is not the sender's` };
     }
-    const range = partitionRange(this.vectorLength, reducersOf(gang, this.me.taskId).length, this.partition);
-    if (message.payload.length !== range.to - range.from) return { refused: `${message.payload.length} values` };
+    const { from: begin, to: end } = this.rangeOf(gang);
+    if (message.payload.length !== end - begin) return { refused: `${message.payload.length} values` };
     const key = `${level}/${index}`;
     if (this.seen.has(key)) return { refused: 'sent twice' };
     this.seen.add(key);
@@ -126,7 +132,19 @@ export class Reducer {
   private open(step: number): void {
     this.step = step;
     this.holdings.letGo(...this.tree.rest().map(({ vector }) => vector));
-    this.tree = new TreeSum(this.shards, this.holdings.pool);
+    this.tree = this.newTree();
     this.seen = new Set();
+  }
+
+  private newTree(): TreeSum {
+    const { shards, roundedLength } = this.shape;
+    if (this.gang === undefined) return new TreeSum(shards, this.holdings.pool);
+    const { from, to } = this.rangeOf(this.gang);
+    const rounded = Math.min(Math.max(roundedLength - from, 0), to - from);
+    return new TreeSum(shards, this.holdings.pool, rounded);
+  }
+
+  private rangeOf(gang: Gang): Range {
+    return partitionRange(this.shape.vectorLength, reducersOf(gang, this.me.taskId).length, this.partition);
   }
 }

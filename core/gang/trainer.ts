@@ -16,12 +16,10 @@ import type { GangMember, TaskId } from '../run.ts';
 import { ownership, type Range } from '../shards.ts';
 import type { Effect, NodeVector } from './effects.ts';
 import { type Gang, isExchange, type MessageOf, reducersOf } from './messages.ts';
-import { partitionRange } from './reducer.ts';
+import { partitionRange, type VectorShape } from './reducer.ts';
 import { Holdings, plainPool } from './vector-pool.ts';
 
-export interface TrainingShape {
-  readonly shards: number;
-  readonly vectorLength: number;
+export interface TrainingShape extends VectorShape {
   readonly stepsPerEpoch: number;
   readonly totalSteps: number;
   /** Checkpoint after every so many steps, besides the epoch ends; 0 for no checkpoints at all. */

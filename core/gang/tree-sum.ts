@@ -1,6 +1,6 @@
 /**
  * Adds vectors up in the fixed binary tree of core/shards.ts: a vector is put in at any tree node, and as soon as both
- * children of a node are there they become left + right. The order in which the nodes arrive changes nothing (S3), nor
+ * children of a node are there they become left + right, rounded as far as the vector is. The order in which the nodes arrive changes nothing (S3), nor
  * does it in which of the two vectors the sum is left: adding two numbers is commutative to the bit.
  */
 import { rootLevel, type TreeNode } from '../shards.ts';
@@ -19,11 +19,14 @@ const order: readonly Room[] = ['never', 'if need be', 'gladly'];
 export class TreeSum {
   private readonly root: number;
   private readonly pool: Pick<VectorPool, 'add' | 'release'>;
+  private readonly rounded: number;
   private readonly waiting = new Map<string, Term>();
 
-  constructor(shards: number, pool: Pick<VectorPool, 'add' | 'release'> = plainPool) {
+  /** The first `rounded` values of a vector are rounded to bfloat16 at every node: those put in have been already. */
+  constructor(shards: number, pool: Pick<VectorPool, 'add' | 'release'> = plainPool, rounded = 0) {
     this.root = rootLevel(shards);
     this.pool = pool;
+    this.rounded = rounded;
   }
 
   /** Takes the vector over, to release it when it is added to another. Answers the total once the whole tree is in. */
@@ -57,7 +60,7 @@ export class TreeSum {
 
   private merge(left: Term, right: Term): Term {
     const [into, from] = order.indexOf(right.room) > order.indexOf(left.room) ? [right, left] : [left, right];
-    this.pool.add(into.vector, from.vector);
+    this.pool.add(into.vector, from.vector, this.rounded);
     this.pool.release(from.vector);
     return into;
   }

@@ -7,14 +7,19 @@
  *      vector may be given out again. Whoever writes to a socket holds what is written until the system has it.
  *  VC2 A part of a vector (`subarray`) stands for the whole.
  *  VC3 What did not come from `take` may be held and released as well: it is the garbage collector's.
- *  VC4 `add` gives the same bits wherever the vectors live: left[i] + right[i] in float32.
+ *  VC4 `add`, `pack` and `unpack` give the same bits wherever the vectors live: left[i] + right[i] in float32, of which the
+ *      first `rounded` are then rounded; the others as core/bfloat16.ts has them.
  */
+import { packBfloat16, roundToBfloat16, unpackBfloat16 } from '../bfloat16.ts';
+
 export interface VectorPool {
   take(length: number): Float32Array;
   hold(vector: Float32Array): void;
   release(vector: Float32Array): void;
   /** left += right */
-  add(left: Float32Array, right: Float32Array): void;
+  add(left: Float32Array, right: Float32Array, rounded?: number): void;
+  pack(values: Float32Array, room: Float32Array): number;
+  unpack(values: Float32Array, count: number): void;
 }
 
 /** A new one every time. */
@@ -22,9 +27,12 @@ export const plainPool: VectorPool = {
   take: (length) => new Float32Array(length),
   hold: () => undefined,
   release: () => undefined,
-  add: (left, right) => {
+  add: (left, right, rounded = 0) => {
     for (let i = 0; i < left.length; i += 1) left[i] = (left[i] as number) + (right[i] as number);
+    roundToBfloat16(left, rounded);
   },
+  pack: packBfloat16,
+  unpack: unpackBfloat16,
 };
 
 /**

@@ -30,7 +30,14 @@ export async function takePart({ rank, world, secure, length, rounds }: Order): 
   const pool = createPool(length, (lengths) => new Vectors(lengths));
   const holdings = new Holdings(pool);
   const totalSteps = warmUp + rounds;
-  const shape = { shards, vectorLength: length, stepsPerEpoch: totalSteps + 1, totalSteps, checkpointEvery: 0 };
+  const shape = {
+    shards,
+    vectorLength: length,
+    roundedLength: 0,
+    stepsPerEpoch: totalSteps + 1,
+    totalSteps,
+    checkpointEvery: 0,
+  };
   const times: number[] = [];
   let begunAtMs = 0;
   let finish = (): void => undefined;
@@ -45,6 +52,7 @@ export async function takePart({ rank, world, secure, length, rounds }: Order): 
     bind: '127.0.0.1',
     secure,
     limits: { vectorLength: length, stateLength: 0 },
+    packed: false,
     pool,
     onMessage: (from, message) => handle(from, message as Message),
     placeFor: (...what) => trainer.placeFor(...what),
@@ -60,7 +68,7 @@ export async function takePart({ rank, world, secure, length, rounds }: Order): 
   const members = await meet(rank, port);
   const self = members[rank] as GangMember;
   const trainer = new Trainer(self, shape, holdings);
-  const reducer = new Reducer(self, shards, length, holdings);
+  const reducer = new Reducer(self, shape, holdings);
   const gang: Gang = { generation: 1, leader: 'nobody', workers: members, servers: [] };
 
   const react = (from: string, message: Message): readonly Effect[] => {

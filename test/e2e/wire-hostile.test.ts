@@ -43,10 +43,12 @@ test('whatever is sent to any port of a gang is refused, and changes nothing', a
     const recorded = await record(member, insider(runId, secret));
     await shout(member, recorded);
     insider(runId, 'ab'.repeat(32)).send(member, { type: 'leaving' });
-    const attacker = insider(runId, secret);
-    for (const frame of frames(gang)) attacker.send(member, frame);
-    // Closes the connection that it comes on.
-    insider(runId, secret).send(member, tensor(gang.generation, 10_000_000));
+    for (const packed of [false, true]) {
+      const attacker = insider(runId, secret, packed);
+      for (const frame of frames(gang)) attacker.send(member, frame);
+      // Closes the connection that it comes on.
+      insider(runId, secret, packed).send(member, tensor(gang.generation, 10_000_000));
+    }
   }
   const ended = await run.ended;
   expect(ended.code, ended.stderr).toBe(0);
@@ -73,7 +75,7 @@ async function look(other: string): Promise<{ gang: GangRow; secret: string; run
   return { gang: gang!.value, secret: wire!.value.secret, runId };
 }
 
-function insider(runId: string, secret: string): Transport {
+function insider(runId: string, secret: string, packed = false): Transport {
   const nothing = (): void => undefined;
   const attacker = new Transport({
     taskId: 'intruder',
@@ -82,6 +84,7 @@ function insider(runId: string, secret: string): Transport {
     bind: '127.0.0.1',
     secure: false,
     limits: { vectorLength: 20_000_000, stateLength: 20_000_000 },
+    packed,
     pool: plainPool,
     onHeard: nothing,
     onMessage: nothing,
@@ -97,7 +100,7 @@ const tensor = (generation: number, length: number): Message => ({
   generation,
   step: 1,
   partition: 0,
-  payload: new Float32Array(length).fill(1e6),
+  payload: new Float32Array(length).fill(2 ** 20),
 });
 
 function frames({ generation, leader, members }: GangRow): Message[] {

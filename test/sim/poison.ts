@@ -22,5 +22,7 @@ export function poisoningPool(): VectorPool {
       if (count(vector, -1) === 0) new Float32Array(vector.buffer).fill(Number.NaN);
     },
     add: plainPool.add,
+    pack: plainPool.pack,
+    unpack: plainPool.unpack,
   };
 }

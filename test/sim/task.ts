@@ -148,6 +148,7 @@ export class SimTask {
       shape: {
         shards: training.shards,
         vectorLength: vectorLengthFor(training.shards),
+        roundedLength: 0,
         stepsPerEpoch: training.stepsPerEpoch,
         totalSteps: training.totalSteps,
         checkpointEvery: plan.checkpoint.everySteps,

@@ -240,6 +240,12 @@ describe('parseConfig() checks what several fields say together:', () => {
       'training.mode',
       'cluster.parameterServers from 1',
     ],
+    [
+      'compression of what is not summed up',
+      'training: {mode: asynchronous, compression: bf16}\ncluster: {parameterServers: 1}',
+      'training.compression',
+      'mode: synchronous',
+    ],
     ['two cadences', 'checkpoint: {every: epoch, everySteps: 10}', 'checkpoint.every', 'one of the two'],
     ['steps and seconds', 'checkpoint: {everySeconds: 3, everySteps: 10}', 'checkpoint.everySeconds', 'one of the two'],
     ['auto and seconds', 'checkpoint: {every: auto, everySeconds: 3}', 'checkpoint.everySeconds', 'one of the two'],

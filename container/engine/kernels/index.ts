@@ -1,5 +1,6 @@
 /** What the module exports; container/engine/plan/kernels.ts has the same list with its types. */
 export { activate, activateGradient, softmax, softmaxGradient } from './activation.ts';
+export { addRounded, pack, round, unpack } from './bfloat16.ts';
 export { columnsToImage, imageToColumns } from './convolution.ts';
 export { convolve, convolveScratch, packedFilters, packFilters, padPlanes, turnKernel } from './direct.ts';
 export { convolveGradient, dotTile, gradientScratch } from './direct-gradient.ts';

@@ -7,6 +7,7 @@
  *  P2  Every element of a tile is computed, those outside the matrix from zeros, and only those inside are stored.
  */
 
+import { rounded } from './bfloat16.ts';
 import { packColumns, packRows } from './pack.ts';
 import { tile, tileColumns, tileRows } from './tile.ts';
 
@@ -106,7 +107,8 @@ function copyBlock(from: usize, fromRow: i32, to: usize, toRow: i32, rows: i32, 
 /**
  * c = the sum in the fixed binary tree of a_s * b_s over a power of two of parts, at most 2^6: the rows of b and columns of
  * a, of which there are `ends[parts - 1]`, are cut at `ends`. The same bits as products of the parts and then their sums,
- * without storing them. Answers 0 when there are too many rows, and has done nothing then.
+ * without storing them; with `round`, every product and every sum is rounded to bfloat16. Answers 0 when there are too many
+ * rows, and has done nothing then.
  */
 export function treeProduct(
   m: i32,
@@ -121,6 +123,7 @@ export function treeProduct(
   bColumn: i32,
   c: usize,
   cRow: i32,
+  round: i32,
   scratch: usize,
 ): i32 {
   const k = load<i32>(ends + at(parts - 1));
@@ -136,7 +139,7 @@ export function treeProduct(
       for (let j = 0; j < nc; j += tileColumns) {
         const columns = min(tileColumns, nc - j);
         for (let r = 0; r < mc; r += tileRows) {
-          treeTile(ends, parts, packedA + at(r * k), packedB + at(j * k), scratch);
+          treeTile(ends, parts, packedA + at(r * k), packedB + at(j * k), round, scratch);
           const to = c + at((i + r) * cRow + q + j);
           const rows = min(tileRows, mc - r);
           if (columns == tileColumns) copyRows(scratch, to, at(cRow), rows);
@@ -149,7 +152,7 @@ export function treeProduct(
 }
 
 /** The sum of one tile over the parts, at the beginning of `tiles`, which is a stack. */
-function treeTile(ends: usize, parts: i32, a: usize, b: usize, tiles: usize): void {
+function treeTile(ends: usize, parts: i32, a: usize, b: usize, round: i32, tiles: usize): void {
   let top = tiles;
   let begin = 0;
   for (let s = 0; s < parts; s++) {
@@ -158,23 +161,31 @@ function treeTile(ends: usize, parts: i32, a: usize, b: usize, tiles: usize): vo
     const joins = i32.ctz(~s);
     tile(end - begin, a + at(begin * tileRows), b + at(begin * tileColumns), top, tileColumns * 4, 0);
     begin = end;
-    if (joins > 0) top = joinTiles(top, joins);
+    if (round) roundTile(top);
+    if (joins > 0) top = joinTiles(top, joins, round);
     top += tileBytes;
   }
 }
 
 /** Adds the tile to the one before it, their sum to the one before that, ...; answers where the last sum is. */
-function joinTiles(tiles: usize, joins: i32): usize {
+function joinTiles(tiles: usize, joins: i32, round: i32): usize {
   const first = tiles - <usize>(joins * tileBytes);
   for (let o: usize = 0; o < <usize>(tileRows * tileColumns * 4); o += 16) {
     let sum = v128.load(tiles + o);
     for (let from = tiles + o; from > first + o; ) {
       from -= tileBytes;
       sum = f32x4.add(v128.load(from), sum);
+      if (round) sum = rounded(sum);
     }
     v128.store(first + o, sum);
   }
   return first;
+}
+
+function roundTile(tile: usize): void {
+  for (let o: usize = 0; o < <usize>(tileRows * tileColumns * 4); o += 16) {
+    v128.store(tile + o, rounded(v128.load(tile + o)));
+  }
 }
 
 function copyRows(from: usize, to: usize, step: usize, rows: i32): void {

@@ -24,15 +24,15 @@ export function denseLayer(plan: Extract<LayerPlan, { kind: 'dense' }>, site: Si
       const dz = z.gradient.offset + shard.from * places * to * 4;
       product(from, to, (shard.to - shard.from) * places, x, 1, from, dz, to, 1, out, to, 0, scratch);
     },
-    writeSum: (shards, out) => {
+    writeSum: (shards, out, rounded) => {
       if (!bench.rowsAreAlone) return false;
       const cuts = bench.ints(ends.offset, shards.length);
       const [{ from: first }] = shards as [Shard];
       for (const [i, shard] of shards.entries()) cuts[i] = (shard.to - first) * places;
       const x = input.block.offset + first * places * from * 4;
       const dz = z.gradient.offset + first * places * to * 4;
-      const parts = shards.length;
-      return kernels.treeProduct(from, to, ends.offset, parts, x, 1, from, dz, to, 1, out, to, scratch) === 1;
+      const [parts, round] = [shards.length, rounded ? 1 : 0];
+      return kernels.treeProduct(from, to, ends.offset, parts, x, 1, from, dz, to, 1, out, to, round, scratch) === 1;
     },
   };
   const biasGradient: Sums = {

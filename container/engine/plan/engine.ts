@@ -10,6 +10,7 @@
  *      on the others (kernels/product.ts) or is computed with its own shard alone (`runs` in step.ts), and everything
  *      summed over samples is summed shard by shard.
  */
+import { plainPool } from '../../../core/gang/vector-pool.ts';
 import { exportLayersModel } from '../export.ts';
 import { initialise } from '../initial.ts';
 import type { Batch, Engine, Evaluation, ExportedModel, KeyedBatch, Layout, ShardKey, ShardNode } from '../port.ts';
@@ -114,7 +115,7 @@ export class PlanEngine implements Engine {
     this.contributions([{ parts: parts.slice(0, half), out }]);
     const right = new Float32Array(out.length);
     this.contributions([{ parts: parts.slice(half), out: right }]);
-    for (let i = 0; i < out.length; i += 1) out[i]! += right[i]!;
+    plainPool.add(out, right, this.layout.roundedLength);
   }
 
   #pass(nodes: readonly ShardNode[]): void {
@@ -232,16 +233,19 @@ export class PlanEngine implements Engine {
   #addUp(shards: readonly Shard[], { at, length, write, writeSum }: Sums, out: Float32Array): void {
     const { kernels } = this.#bench;
     const result = this.#contribution.offset + at * 4;
-    if (!writeSum?.(shards, result)) {
+    const rounded = at < this.layout.roundedLength;
+    const add = rounded ? kernels.addRounded : kernels.add;
+    if (!writeSum?.(shards, result, rounded)) {
       const place = (depth: number) => (depth === 0 ? result : this.#partial.offset + (depth - 1) * length * 4);
       let depth = 0;
       for (const [index, shard] of shards.entries()) {
         if (shard.from === shard.to) kernels.fill(place(depth), length, 0);
         else write(shard, place(depth));
+        if (rounded) kernels.round(place(depth), length);
         depth += 1;
         for (let rest = index; rest % 2 === 1; rest = Math.floor(rest / 2)) {
           depth -= 1;
-          kernels.add(place(depth - 1), place(depth), length);
+          add(place(depth - 1), place(depth), length);
         }
       }
     }

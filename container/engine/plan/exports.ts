@@ -80,14 +80,19 @@ export interface Kernels {
     bColumn: number,
     c: number,
     cRow: number,
+    round: number,
     scratch: number,
   ): number;
   add(y: number, x: number, n: number): void;
+  addRounded(y: number, x: number, n: number): void;
   addScaled(y: number, x: number, n: number, scale: number): void;
   biasPlanes(x: number, bias: number, samples: number, channels: number, places: number): void;
   biasRows(x: number, bias: number, rows: number, width: number): void;
   fill(x: number, n: number, value: number): void;
   finite(x: number, n: number): number;
+  round(x: number, n: number): void;
+  pack(x: number, n: number, halves: number): number;
+  unpack(x: number, n: number): void;
   multiply(x: number, w: number, y: number, n: number): void;
   sumPlanes(x: number, samples: number, channels: number, places: number, out: number): void;
   sumRows(x: number, rows: number, width: number, out: number): void;

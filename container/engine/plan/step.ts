@@ -52,8 +52,11 @@ export interface Sums {
   readonly length: number;
   /** Writes those of one shard to the byte offset `to`, which is not empty. */
   write(shard: Shard, to: number): void;
-  /** Their sum over the shards of a node in the fixed tree; false when that is not possible at once: nothing was done. */
-  writeSum?(shards: readonly Shard[], to: number): boolean;
+  /**
+   * Their sum over the shards of a node in the fixed tree, with `rounded` to bfloat16 at every node; false when that is not
+   * possible at once: nothing was done.
+   */
+  writeSum?(shards: readonly Shard[], to: number, rounded: boolean): boolean;
 }
 
 /** What a layer needs to know when it is compiled. */

@@ -42,7 +42,7 @@ export class AsyncMember {
     const { self, training, update } = options;
     this.membership = new Member({
       ...options,
-      shape: { shards: 1, vectorLength: 0, stepsPerEpoch: 1, totalSteps: 0, checkpointEvery: 0 },
+      shape: { shards: 1, vectorLength: 0, roundedLength: 0, stepsPerEpoch: 1, totalSteps: 0, checkpointEvery: 0 },
     });
     this.keeper = new Keeper(self, training, update);
     this.worker = new AsyncWorker(self, training.partitioning);

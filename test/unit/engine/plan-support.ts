@@ -23,9 +23,12 @@ export const providers: readonly Provider[] = [
 ];
 
 export function compiled(net: Net, provider: Provider): PlanEngine {
-  const { inputShape, layers, loss } = net;
+  const { inputShape, layers, loss, compression = 'none' } = net;
   const optimizer = net.optimizer ?? ({ kind: 'sgd', momentum: 0, nesterov: false } as const);
-  return new PlanEngine({ name: 'test', seed: net.seed ?? 5, inputShape, layers, loss, optimizer }, provider);
+  return new PlanEngine(
+    { name: 'test', seed: net.seed ?? 5, inputShape, layers, loss, optimizer, compression },
+    provider,
+  );
 }
 
 /**

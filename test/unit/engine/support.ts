@@ -4,7 +4,7 @@ import type { Backend } from '../../../container/engine/backend.ts';
 import { createEngine } from '../../../container/engine/create.ts';
 import type { Batch, Engine } from '../../../container/engine/port.ts';
 import { inferNetwork } from '../../../core/network.ts';
-import type { Activation, LayerPlan, Loss, OptimizerPlan } from '../../../core/plan.ts';
+import type { Activation, LayerPlan, Loss, OptimizerPlan, TrainingPlan } from '../../../core/plan.ts';
 import { keyed } from '../../../core/random.ts';
 
 export const dense = (units: number, activation: Activation = 'linear', name = `dense_${units}`): LayerPlan => ({
@@ -61,6 +61,7 @@ export interface Net {
   readonly loss: Loss;
   readonly optimizer?: OptimizerPlan;
   readonly seed?: number;
+  readonly compression?: TrainingPlan['compression'];
 }
 
 export const lenet: Net = {
@@ -102,12 +103,13 @@ export async function build(net: Net, backend: Backend = 'wasm'): Promise<Engine
   const shape = inferNetwork(net.inputShape, net.layers);
   if (shape.kind === 'invalid') throw new Error(shape.problems[0]!.message);
   const { outputShape, parameters, stateParameters } = shape;
+  const { loss, compression = 'none' } = net;
   return createEngine(
     {
       name: 'test',
       seed: net.seed ?? 5,
       network: { kind: 'layers', ...net, outputShape, parameters, stateParameters },
-      training: { loss: net.loss, optimizer: net.optimizer ?? { kind: 'sgd', momentum: 0, nesterov: false } },
+      training: { loss, optimizer: net.optimizer ?? { kind: 'sgd', momentum: 0, nesterov: false }, compression },
     },
     { backend, warn: () => {} },
   );

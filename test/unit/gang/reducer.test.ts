@@ -25,7 +25,7 @@ const contribution = (change: Partial<MessageOf<'contribution'>> = {}): MessageO
 });
 
 function opened(): Reducer {
-  const reducer = new Reducer(server, 4, 2);
+  const reducer = new Reducer(server, { shards: 4, vectorLength: 2, roundedLength: 0 });
   reducer.begin(gang, 5);
   return reducer;
 }

@@ -1,5 +1,6 @@
 /** Trainers and reducers of a whole gang by themselves: what goes where, and in whose vector the total ends up. */
 import { expect, it } from 'vitest';
+import { roundToBfloat16 } from '../../../core/bfloat16.ts';
 import type { Effect } from '../../../core/gang/effects.ts';
 import type { Gang, Message } from '../../../core/gang/messages.ts';
 import { Reducer } from '../../../core/gang/reducer.ts';
@@ -9,8 +10,16 @@ import { cover, ownership } from '../../../core/shards.ts';
 
 const shards = 8;
 const length = 23;
-const shape = { shards, vectorLength: length, stepsPerEpoch: 10, totalSteps: 10, checkpointEvery: 0 };
+/** The first part of the vector is rounded at every node: it ends in the middle of a partition. */
+const roundedLength = 13;
+const shape = { shards, vectorLength: length, roundedLength, stepsPerEpoch: 10, totalSteps: 10, checkpointEvery: 0 };
 const valueAt = (shard: number, i: number): number => Math.fround(Math.sin(shard * 31 + i) * 10 ** (shard % 5));
+
+function nodeValue(exact: number, i: number): number {
+  const value = Float32Array.of(exact);
+  roundToBfloat16(value, i < roundedLength ? 1 : 0);
+  return value[0] as number;
+}
 
 /** One step of a gang; answers each worker's total, what it computed, and how many frames went from one to another. */
 function step(workers: number, servers: number) {
@@ -30,7 +39,7 @@ function step(workers: number, servers: number) {
   const tasks = new Map(
     [...gang.workers, ...gang.servers].map((self) => [
       self.taskId,
-      { self, trainer: new Trainer(self, shape), reducer: new Reducer(self, shards, length) },
+      { self, trainer: new Trainer(self, shape), reducer: new Reducer(self, shape) },
     ]),
   );
   const totals: Float32Array[] = [];
@@ -57,7 +66,7 @@ function step(workers: number, servers: number) {
       node,
       vector: Float32Array.from({ length }, (_, i) => {
         const sum = (level: number, index: number): number =>
-          level === 0 ? valueAt(index, i) : Math.fround(sum(level - 1, 2 * index) + sum(level - 1, 2 * index + 1));
+          nodeValue(level === 0 ? valueAt(index, i) : sum(level - 1, 2 * index) + sum(level - 1, 2 * index + 1), i);
         return sum(node.level, node.index);
       }),
     }));
@@ -88,7 +97,13 @@ function step(workers: number, servers: number) {
 }
 
 it('gives every worker the same bits, whoever adds them up (P2)', () => {
-  const [reference] = step(1, 0).totals;
+  const [reference] = step(1, 0).totals as [Float32Array];
+  const again = reference.slice();
+  roundToBfloat16(again);
+  expect(again.map((value, i) => (value === reference[i] ? 1 : 0)).lastIndexOf(0)).toBeGreaterThanOrEqual(
+    roundedLength,
+  );
+  expect(again.subarray(0, roundedLength)).toEqual(reference.subarray(0, roundedLength));
   for (const workers of [1, 2, 3, 4, 8]) {
     for (const servers of [0, 1, 2]) {
       const { totals, inPlace } = step(workers, servers);

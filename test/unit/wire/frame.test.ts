@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Decoder, encode, headerBytes } from '../../../container/wire/frame.ts';
+import { Decoder, encode, headerBytes, isVector, pack } from '../../../container/wire/frame.ts';
 import type { WireMessage } from '../../../core/gang/async/messages.ts';
+import { plainPool } from '../../../core/gang/vector-pool.ts';
 
 const limits = { vectorLength: 8, stateLength: 24 };
 const floats = (n: number): Float32Array => Float32Array.from({ length: n }, (_, i) => i + 0.5);
@@ -31,6 +32,79 @@ const samples: WireMessage[] = [
 
 const bytesOf = (messages: readonly WireMessage[]): Uint8Array =>
   Buffer.concat(messages.flatMap((message) => encode(message)));
+
+/** Each frame of a vector packed as far as its values allow. */
+const packedBytesOf = (messages: readonly WireMessage[]): Uint8Array =>
+  Buffer.concat(
+    messages.flatMap((message) => encode(message, isVector(message) ? pack(message, plainPool) : undefined)),
+  );
+
+describe('packed frames', () => {
+  const vectors = fc
+    .array(fc.tuple(fc.integer({ min: 0, max: 0xffff }), fc.constantFrom(0, 0, 0, 1)), { maxLength: 8 })
+    .map((halves) => new Float32Array(Uint32Array.from(halves, ([upper, lower]) => upper * 0x1_0000 + lower).buffer));
+  const bits = (messages: readonly WireMessage[]) =>
+    messages.map((message) => (isVector(message) ? [...new Uint32Array(message.payload.slice().buffer)] : message));
+
+  it('come out as they went in, bit for bit, however the stream is cut', () => {
+    fc.assert(
+      fc.property(fc.array(vectors, { maxLength: 6 }), fc.integer({ min: 1, max: 40 }), (payloads, size) => {
+        const sent = payloads.flatMap((payload, step): WireMessage[] => [
+          { type: 'contribution', generation: 7, step, partition: 1, level: 2, index: 1, payload },
+          { type: 'reduced', generation: 7, step, partition: 0, payload },
+          { type: 'leaving' },
+          { type: 'replay', step, payload },
+        ]);
+        const bytes = packedBytesOf(sent);
+        const decoder = new Decoder(limits);
+        const out: WireMessage[] = [];
+        for (let at = 0; at < bytes.length; at += size) {
+          const fed = decoder.feed(bytes.subarray(at, at + size));
+          if (fed.kind === 'refused') throw new Error(fed.why);
+          out.push(...fed.messages);
+        }
+        expect(bits(out)).toEqual(bits(sent));
+      }),
+    );
+  });
+
+  it('are half as long, and received where the receiver says', () => {
+    const payload = Float32Array.of(1, -2, 0.5, 0, Number.POSITIVE_INFINITY, Number.NaN, 1.1);
+    const message = { type: 'reduced', generation: 1, step: 2, partition: 0, payload } as const;
+    const bytes = packedBytesOf([message]);
+    expect(bytes).toHaveLength(headerBytes + 6 * 2 + 4);
+    const memory = new Float32Array(9).fill(5);
+    const asked: number[] = [];
+    const decoder = new Decoder(limits, plainPool, (_, length) => {
+      asked.push(length);
+      return memory.subarray(1, 8);
+    });
+    expect(decoder.feed(bytes)).toEqual({ kind: 'messages', messages: [message] });
+    expect(asked).toEqual([7]);
+    expect(memory).toEqual(Float32Array.of(5, ...payload, 5));
+  });
+
+  it('are refused when they say more than there is, would become too long, or are of another kind', () => {
+    const refused = (messages: readonly WireMessage[], packed: number, length?: number): string => {
+      const bytes = Uint8Array.from(bytesOf(messages));
+      const view = new DataView(bytes.buffer);
+      view.setUint32(24, packed, true);
+      if (length !== undefined) view.setUint32(4, length, true);
+      const fed = new Decoder(limits).feed(bytes);
+      return fed.kind === 'refused' ? fed.why : 'accepted';
+    };
+    const full = samples.slice(2, 3);
+    expect(refused(full, 0)).toBe('accepted');
+    expect(refused(full, 2)).toBe('9 values, at most 8 are accepted');
+    expect(refused(full, 16)).toBe('16 values, at most 8 are accepted');
+    expect(refused(full, 17)).toBe('32 bytes are not 17 packed values');
+    expect(refused(full, 2 ** 32 - 1)).toContain('are not 4294967295 packed values');
+    expect(refused(full, 3, 20)).toBe('14 bytes are not whole float32 values');
+    const snapshot = samples.filter(({ type }) => type === 'snapshot');
+    expect(refused(snapshot, 2)).toBe('accepted');
+    expect(new Decoder(limits).feed(bytesOf(snapshot))).toEqual({ kind: 'messages', messages: snapshot });
+  });
+});
 
 describe('frames', () => {
   it('come out as they went in, however the stream is cut', () => {

@@ -28,6 +28,7 @@ interface EndOptions {
   readonly secret?: string;
   readonly secure?: boolean;
   readonly pool?: VectorPool;
+  readonly packed?: boolean;
 }
 
 async function end(taskId: string, options: EndOptions = {}): Promise<End> {
@@ -41,6 +42,7 @@ async function end(taskId: string, options: EndOptions = {}): Promise<End> {
     bind: '127.0.0.1',
     secure: options.secure ?? false,
     limits,
+    packed: options.packed ?? false,
     pool: options.pool ?? plainPool,
     onHeard: () => undefined,
     onMessage: (from, message) => got.push({ from, message }),
@@ -85,24 +87,41 @@ describe('transport', () => {
     });
   }
 
-  for (const secure of [false, true]) {
-    it(`leaves a vector alone until it is sent, and uses it again${secure ? ', encrypted' : ''} (TX4)`, async () => {
+  for (const [way, options] of Object.entries({ plain: {}, encrypted: { secure: true }, packed: { packed: true } })) {
+    it(`leaves a vector alone until it is sent, and uses it again, ${way} (TX4)`, async () => {
       const pools = [0, 1].map(() => createPool(limits.vectorLength, (lengths) => new Vectors(lengths)));
       const sums: number[] = [];
-      const [mine, theirs] = pools as [VectorPool, VectorPool];
-      const a = await end('a', { secure, pool: mine });
+      const used = new Set<number>();
+      let packed = 0;
+      const [ours, theirs] = pools as [VectorPool, VectorPool];
+      const mine: VectorPool = {
+        take: (length) => {
+          const vector = ours.take(length);
+          used.add(vector.byteOffset);
+          return vector;
+        },
+        hold: (vector) => ours.hold(vector),
+        release: (vector) => ours.release(vector),
+        add: (left, right) => ours.add(left, right),
+        pack: (values, room) => {
+          const count = ours.pack(values, room);
+          packed += count;
+          return count;
+        },
+        unpack: (values, count) => ours.unpack(values, count),
+      };
+      const { secure = false } = options as EndOptions;
+      const a = await end('a', { ...options, pool: mine });
       const b = await end('b', { secure, pool: theirs });
       b.got.push = (...all): number => {
         // Held by nobody but the transport: gone once we have looked.
         for (const { message } of all) if ('payload' in message) sums.push(message.payload.reduce((x, y) => x + y, 0));
         return 0;
       };
-      const used = new Set<number>();
       const steps = 60;
       const until60 = until(() => sums.length === steps);
       for (let step = 0; step < steps; step += 1) {
         const payload = mine.take(limits.vectorLength);
-        used.add(payload.buffer.byteLength > 0 ? payload.byteOffset : -1);
         payload.fill(step);
         a.transport.send(b.member, { type: 'replay', step, payload });
         mine.release(payload);
@@ -112,6 +131,7 @@ describe('transport', () => {
       await until60;
       expect(sums).toEqual(Array.from({ length: steps }, (_, step) => step * limits.vectorLength));
       expect(used.size).toBeLessThan(steps / 2);
+      expect(packed).toBe(way === 'packed' ? steps * limits.vectorLength : 0);
     });
   }
 

@@ -1,0 +1,66 @@
+/**
+ * bfloat16, the upper half of a float32: rounding to it, and moving it. The meaning is core/bfloat16.ts, whose invariants
+ * hold here too.
+ */
+
+@inline
+function bytes(values: i32): usize {
+  return <usize>values << 2;
+}
+
+/** To the nearest, of two as near to the even one; NaN becomes the one NaN. */
+@inline
+export function rounded(v: v128): v128 {
+  const odd = v128.and(i32x4.shr_u(v, 16), i32x4.splat(1));
+  const up = i32x4.add(v, i32x4.add(odd, i32x4.splat(0x7fff)));
+  return v128.bitselect(v128.and(up, i32x4.splat(0xffff0000)), i32x4.splat(0x7fc00000), f32x4.eq(v, v));
+}
+
+@inline
+function roundedOne(value: f32): f32 {
+  return f32x4.extract_lane(rounded(f32x4.splat(value)), 0);
+}
+
+export function round(x: usize, n: i32): void {
+  const end = x + bytes(n & ~3);
+  for (; x < end; x += 16) v128.store(x, rounded(v128.load(x)));
+  for (let i = n & 3; i > 0; i--, x += 4) store<f32>(x, roundedOne(load<f32>(x)));
+}
+
+/** y = y + x, rounded */
+export function addRounded(y: usize, x: usize, n: i32): void {
+  const end = y + bytes(n & ~3);
+  for (; y < end; y += 16, x += 16) v128.store(y, rounded(f32x4.add(v128.load(y), v128.load(x))));
+  for (let i = n & 3; i > 0; i--, y += 4, x += 4) store<f32>(y, roundedOne(load<f32>(y) + load<f32>(x)));
+}
+
+/** The upper halves of the leading values, up to the first that has a lower half; answers how many. */
+export function pack(x: usize, n: i32, halves: usize): i32 {
+  const lower = i32x4.splat(0xffff);
+  let i = 0;
+  for (; i + 8 <= n; i += 8, x += 32, halves += 16) {
+    const a = v128.load(x);
+    const b = v128.load(x, 16);
+    if (v128.any_true(v128.and(v128.or(a, b), lower))) break;
+    v128.store(halves, i16x8.shuffle(a, b, 1, 3, 5, 7, 9, 11, 13, 15));
+  }
+  for (; i < n; i++, x += 4, halves += 2) {
+    const value = load<u32>(x);
+    if ((value & 0xffff) != 0) break;
+    store<u16>(halves, <u16>(value >> 16));
+  }
+  return i;
+}
+
+/** The first values of x from their halves, which lie at the end of the room for those values. */
+export function unpack(x: usize, n: i32): void {
+  let halves = x + (<usize>n << 1);
+  let i = 0;
+  for (; i + 8 <= n; i += 8, x += 32, halves += 16) {
+    const v = v128.load(halves);
+    const zero = i32x4.splat(0);
+    v128.store(x, i16x8.shuffle(zero, v, 0, 8, 0, 9, 0, 10, 0, 11));
+    v128.store(x, i16x8.shuffle(zero, v, 0, 12, 0, 13, 0, 14, 0, 15), 16);
+  }
+  for (; i < n; i++, x += 4, halves += 2) store<u32>(x, <u32>load<u16>(halves) << 16);
+}
