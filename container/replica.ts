@@ -46,7 +46,7 @@ export class Replica {
   private readonly pool: VectorPool;
   private gathered: Gathered | undefined;
   private everyone: readonly number[] | undefined;
-  /** How long a shard took the last time. */
+  /** How long a shard took the last time, on its thread. */
   private shardMs = breathMs;
   private order: { epoch: number; at: (position: number) => number } | undefined;
 
@@ -75,7 +75,8 @@ export class Replica {
         return undefined;
       }
       whole = meter.compute(() => this.compute(step, nodes, tree));
-      this.shardMs = meter.lastMs / nodes.reduce((sum, { level }) => sum + 2 ** level, 0);
+      this.shardMs =
+        meter.lastMs / Math.ceil(nodes.reduce((sum, { level }) => sum + 2 ** level, 0) / this.engine.threads);
     }
     return whole === undefined
       ? tree.rest()
@@ -90,10 +91,11 @@ export class Replica {
 
   /** The nodes of the tree that cover the shards, together as far as time allows and the engine takes them at once. */
   private passes(shards: Range): TreeNode[][] {
-    const most = this.engine.contributions === undefined ? 1 : Math.max(1, breathMs / this.shardMs);
+    const each = this.engine.contributions === undefined ? 1 : Math.max(1, breathMs / this.shardMs);
+    const most = each * this.engine.threads;
     const passes: TreeNode[][] = [];
     let room = 0;
-    for (const node of cover(shards).flatMap((node) => split(node, Math.floor(Math.log2(most))))) {
+    for (const node of cover(shards).flatMap((node) => split(node, Math.floor(Math.log2(each))))) {
       const size = 2 ** node.level;
       if (size <= room) passes.at(-1)?.push(node);
       else passes.push([node]);

@@ -3,6 +3,7 @@
 //
 //   dist/cli/main.js        the `cuttlefish` command (with its lazy chunks)
 //   dist/task/main.js       the training task, the same file in the container image and on the laptop
+//   dist/task/thread.js     one of its further threads
 //   dist/task/wasm/         what it computes with: the kernels of TensorFlow.js and our own (tools/build-kernels.mjs)
 //   dist/train.asl.json     the workflow, as the command reads it
 //   dist/functions/<name>/index.mjs   one folder per function, what serverless.yml packages; only with --functions
@@ -73,7 +74,7 @@ await Promise.all([
   }),
   build({
     ...common,
-    entryPoints: { main: 'container/main.ts' },
+    entryPoints: { main: 'container/main.ts', thread: 'container/engine/threads/thread.ts' },
     outdir: 'dist/task',
     splitting: true,
     chunkNames: 'chunks/[name]-[hash]',

@@ -20,6 +20,8 @@ export interface EngineOptions {
   readonly backend?: Backend;
   /** The engine that this run was begun with, as its checkpoints name it: `auto` keeps to it where it runs. */
   readonly begun?: string;
+  /** How many compute together; 1 by default. TensorFlow.js does not know of it. */
+  readonly threads?: number;
   readonly warn: (message: string) => void;
 }
 
@@ -44,13 +46,19 @@ export async function createEngine(plan: Trainable, options: EngineOptions): Pro
   }
   const spec = { name: plan.name, seed: plan.seed, inputShape, layers, loss, optimizer, compression };
   const provider = options.backend === undefined ? chooseProvider(plan.engine?.wanted ?? 'auto', options) : undefined;
-  if (provider !== undefined) return new PlanEngine(spec, provider);
+  const { threads = 1, warn } = options;
+  if (provider !== undefined && threads === 1) return new PlanEngine(spec, provider);
+  if (provider !== undefined) {
+    const { ThreadedEngine } = await import('./threads/engine.ts');
+    return ThreadedEngine.start(spec, provider, threads);
+  }
+  if (threads > 1) warn(`TensorFlow.js computes in one thread: the other ${threads - 1} of "threads" are not started`);
   // Only now: reading TensorFlow.js takes longer than the whole start of the other engine.
   const [{ startBackend }, { TensorflowEngine }] = await Promise.all([
     import('./backend.ts'),
     import('./tensorflow.ts'),
   ]);
-  const backend = await startBackend(options.backend, options.warn);
+  const backend = await startBackend(options.backend, warn);
   return new TensorflowEngine(spec, backend);
 }
 

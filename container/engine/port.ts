@@ -1,6 +1,6 @@
 /**
- * What the training task asks of whatever computes: the plan compiler (plan/engine.ts), or TensorFlow.js
- * (tensorflow.ts).
+ * What the training task asks of whatever computes: the plan compiler (plan/engine.ts), alone or in several
+ * threads (threads/engine.ts), or TensorFlow.js (tensorflow.ts).
  *
  * The flat vectors, all float32 and in this order:
  *   parameters   [ trainable weights in layer order | moving statistics in layer order ]        layout.parameterLength
@@ -78,6 +78,8 @@ export interface Engine {
   /** Provider and backend, e.g. `tensorflow/wasm`; recorded in checkpoints and the result, one per run. */
   readonly name: string;
   readonly layout: Layout;
+  /** How many shards it computes side by side. */
+  readonly threads: number;
   /**
    * layout.parameterLength; a view of the live state. Call `parametersChanged` after writing. Ask for it anew after any
    * call: a larger batch may have moved the memory.

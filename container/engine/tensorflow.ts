@@ -32,6 +32,7 @@ const pieceValues = 4 * 2 ** 20;
 export class TensorflowEngine implements Engine {
   readonly name: string;
   readonly layout: Layout;
+  readonly threads = 1;
   readonly parameters: Float32Array;
   readonly slots: Float32Array;
   readonly #spec: EngineSpec;

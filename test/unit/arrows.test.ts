@@ -47,7 +47,7 @@ const rules: readonly Rule[] = [
   {
     files: /^container\/engine\//,
     own: /^(core\/|cloud\/[^/]+\.ts$|container\/(engine|data)\/)/,
-    packages: new RegExp(`^(${tensorflow}|koffi|${pureNode}|node:(module|path|url|fs|fs/promises|v8))$`),
+    packages: new RegExp(`^(${tensorflow}|koffi|${pureNode}|node:(module|path|url|fs|fs/promises|v8|worker_threads))$`),
   },
   {
     files: /^container\/wire[^/]*(\.ts$|\/)/,

@@ -11,6 +11,7 @@
  *      summed over samples is summed shard by shard.
  */
 import { plainPool } from '../../../core/gang/vector-pool.ts';
+import { addUp, cut } from '../batch.ts';
 import { exportLayersModel } from '../export.ts';
 import { initialise } from '../initial.ts';
 import type { Batch, Engine, Evaluation, ExportedModel, KeyedBatch, Layout, ShardKey, ShardNode } from '../port.ts';
@@ -31,6 +32,9 @@ const mostPassValues = 8 * 2 ** 20;
 export class PlanEngine implements Engine {
   readonly name: string;
   readonly layout: Layout;
+  readonly threads = 1;
+  /** E5. Samples of a piece; the last one of a batch may have fewer. */
+  readonly pieceSize: number;
   readonly #spec: EngineSpec;
   readonly #bench: Bench;
   readonly #program: Program;
@@ -42,7 +46,6 @@ export class PlanEngine implements Engine {
   readonly #partial: Block;
   readonly #correct: Block;
   readonly #targets: Block;
-  readonly #pieceSize: number;
   readonly #update: ReturnType<typeof updater>;
   #finite: boolean | undefined;
 
@@ -61,7 +64,7 @@ export class PlanEngine implements Engine {
     this.#program = compile(spec, shape, layout, bench, this.#parameters);
     this.#partial = bench.fixed(Math.log2(mostShards) * this.#program.largestSum);
     this.#targets = bench.perSample(this.#program.output.block.length);
-    this.#pieceSize = Math.min(mostPieceSamples, Math.max(1, Math.floor(pieceValues / bench.valuesPerSample)));
+    this.pieceSize = Math.min(mostPieceSamples, Math.max(1, Math.floor(pieceValues / bench.valuesPerSample)));
     this.#update = updater(spec.optimizer, bench, layout, this.#parameters, this.#slots, this.#contribution);
     initialise(this.parameters, shape.tensors, spec.layers, spec.seed);
   }
@@ -151,17 +154,16 @@ export class PlanEngine implements Engine {
   }
 
   evaluate(batch: Batch): Evaluation {
-    let samples = 0;
-    let lossSum = 0;
-    let correct = 0;
-    for (const piece of this.#pieces(batch)) {
+    return addUp(this.evaluatePieces(batch));
+  }
+
+  /** What `evaluate` adds up. */
+  evaluatePieces(batch: Batch): Evaluation[] {
+    return Array.from(this.#pieces(batch), (piece) => {
       this.#infer(piece);
-      const part = this.#loss(0, piece.size, false);
-      samples += piece.size;
-      lossSum += part.lossSum;
-      correct += part.correct;
-    }
-    return { samples, lossSum: samples === 0 || this.#allFinite() ? lossSum : Number.NaN, correct };
+      const { lossSum, correct } = this.#loss(0, piece.size, false);
+      return { samples: piece.size, lossSum: this.#allFinite() ? lossSum : Number.NaN, correct };
+    });
   }
 
   exportModel(): ExportedModel {
@@ -257,11 +259,9 @@ export class PlanEngine implements Engine {
     return this.#finite;
   }
 
-  *#pieces({ size: total, features, targets }: Batch): Generator<Batch> {
-    for (let from = 0; from < total; from += this.#pieceSize) {
-      const to = Math.min(total, from + this.#pieceSize);
-      const cut = (all: Float32Array) => all.subarray((all.length / total) * from, (all.length / total) * to);
-      yield { size: to - from, features: cut(features), targets: cut(targets) };
+  *#pieces(batch: Batch): Generator<Batch> {
+    for (let from = 0; from < batch.size; from += this.pieceSize) {
+      yield cut(batch, from, Math.min(batch.size, from + this.pieceSize));
     }
   }
 }

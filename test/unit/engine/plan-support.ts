@@ -2,6 +2,7 @@
 import { PlanEngine } from '../../../container/engine/plan/engine.ts';
 import { type Build, type Provider, probe } from '../../../container/engine/plan/kernels.ts';
 import type { Engine } from '../../../container/engine/port.ts';
+import type { EngineSpec } from '../../../container/engine/spec.ts';
 import { build, type Net } from './support.ts';
 
 /** Whose bits are known. */
@@ -22,13 +23,20 @@ export const providers: readonly Provider[] = [
   }),
 ];
 
+export function specOf({ inputShape, layers, loss, optimizer, seed = 5, compression = 'none' }: Net): EngineSpec {
+  return {
+    name: 'test',
+    seed,
+    inputShape,
+    layers,
+    loss,
+    optimizer: optimizer ?? { kind: 'sgd', momentum: 0, nesterov: false },
+    compression,
+  };
+}
+
 export function compiled(net: Net, provider: Provider): PlanEngine {
-  const { inputShape, layers, loss, compression = 'none' } = net;
-  const optimizer = net.optimizer ?? ({ kind: 'sgd', momentum: 0, nesterov: false } as const);
-  return new PlanEngine(
-    { name: 'test', seed: net.seed ?? 5, inputShape, layers, loss, optimizer, compression },
-    provider,
-  );
+  return new PlanEngine(specOf(net), provider);
 }
 
 /**
