@@ -70,6 +70,8 @@ export class Driver {
   /** Runs until this task is to exit; says why. */
   run(): Promise<Ending> {
     const { loop } = this;
+    const { replica, meter } = this.parts;
+    if (replica !== undefined) loop.beside(replica.warmUp(meter), 'warming up');
     return loop.run(this.parts.member.start(), () => {
       loop.post({ type: 'tick' });
       loop.told(this.tickBeside(), 'renewing the lease');
@@ -189,7 +191,7 @@ export class Driver {
     const { chaos, replica, member, plan, cloud, meter, leadership } = this.parts;
     if (replica === undefined) return;
     meter.stepBegins();
-    const calledOff = (): boolean => this.loop.hasEnded || member.generation !== generation;
+    const calledOff = (): boolean => this.loop.hasEnded || member.gang?.generation !== generation;
     if (chaos.armed) await chaos.before(step, leadership.leads);
     if (plan.training.paceMs > 0) await cloud.clock.sleep(plan.training.paceMs);
     if (calledOff()) return;

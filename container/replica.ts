@@ -27,6 +27,9 @@ const evaluationChunk = 500;
 /** How long computing may keep everything else from happening. */
 const breathMs = 50;
 
+/** How long a task that waits to be counted in computes to no end. */
+const warmUpMs = 150;
+
 /** Samples of consecutive shards. */
 interface Gathered extends Range {
   readonly step: number;
@@ -48,6 +51,7 @@ export class Replica {
   private everyone: readonly number[] | undefined;
   /** How long a shard took the last time, on its thread. */
   private shardMs = breathMs;
+  private isWanted = false;
   private order: { epoch: number; at: (position: number) => number } | undefined;
 
   constructor(plan: RunPlan, engine: Engine, data: Dataset, pool: VectorPool = plainPool) {
@@ -57,8 +61,30 @@ export class Replica {
     this.pool = pool;
   }
 
+  /**
+   * Computes to no end until it is asked for something: the first step that others wait for is not the one that finds code
+   * and data cold.
+   */
+  async warmUp(meter: Meter): Promise<void> {
+    let spentMs = 0;
+    const enough = (): boolean => this.isWanted || spentMs > warmUpMs;
+    while (!enough()) {
+      const calledOff = (): boolean => {
+        spentMs += meter.lastMs;
+        return enough();
+      };
+      const parts = await this.subtreeSums(0, { from: 0, to: this.plan.training.shards }, calledOff, meter);
+      for (const { vector } of parts ?? []) this.pool.release(vector);
+    }
+  }
+
   /** The subtree sums of the shards, in vectors of the pool; `undefined` when it was called off in between. */
-  async contribution(
+  contribution(step: number, shards: Range, calledOff: () => boolean, meter: Meter): Promise<NodeVector[] | undefined> {
+    this.isWanted = true;
+    return this.subtreeSums(step, shards, calledOff, meter);
+  }
+
+  private async subtreeSums(
     step: number,
     shards: Range,
     calledOff: () => boolean,

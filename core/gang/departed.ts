@@ -15,9 +15,13 @@ export class Departed {
     return this.members.has(taskId);
   }
 
-  /** It was never one of us. */
-  keepOut(member: GangMember): void {
-    this.members.set(member.taskId, member);
+  /** It is told that it is out; with a reason, it never was one of us and never will be. */
+  turnAway(member: GangMember, generation: number, why: string | undefined): Effect[] {
+    const { slot, taskId } = member;
+    const fenced: Effect = { type: 'send', to: member, message: { type: 'fenced', generation } };
+    if (why === undefined) return [fenced];
+    this.members.set(taskId, member);
+    return [{ type: 'record', event: 'member.refused', detail: { slot, taskId, why } }, fenced];
   }
 
   add(member: GangMember, why: Loss): Effect[] {

@@ -11,6 +11,9 @@ export interface LeaderOptions {
   readonly gatherMs: number;
 }
 
+/** Where all that train can go over to another generation, `Trainer.turn`. */
+export type Turn = () => number | undefined;
+
 /** What a new leader starts from. */
 export interface Inheritance {
   /** The greatest that is known to be taken. */

@@ -8,8 +8,9 @@
  *                                   '--- holding <--'                too few that are level, or we are not: wait
  *
  * A generation comes into force in three beats: the gang row is committed with the new number; everybody is told to
- * `prepare` and says which step it is at; `begin` names the step to go on with, the greatest, so no applied step is lost
- * (R2, P3).
+ * `prepare` and says which step it is at; `begin` names the step to go on with. When somebody was lost everybody stops to
+ * prepare, and that is the greatest step, so no applied one is lost (R2, P3). When somebody only comes nobody stops, and it
+ * is one that all have yet to reach (decision 12).
  *
  * Invariants
  *  LD1 A generation number is used only after the gang row was committed with it (P5).
@@ -23,13 +24,14 @@
  */
 import type { GangMember, TaskId } from '../run.ts';
 import { admission } from './admission.ts';
+import { Course } from './course.ts';
 import { Departed, type Loss } from './departed.ts';
 import { Doubts } from './doubts.ts';
 import type { Effect } from './effects.ts';
-import type { Inheritance, LeaderOptions, LeaderState } from './leader-state.ts';
+import type { Inheritance, LeaderOptions, LeaderState, Turn } from './leader-state.ts';
 import { type Gang, type Message, type MessageOf, membersOf } from './messages.ts';
 import type { Patience } from './patience.ts';
-import { alignment, bySlot, type Known, Roster } from './roster.ts';
+import { alignment, type Known, Roster, startAfresh } from './roster.ts';
 
 export class Leader {
   state: LeaderState;
@@ -43,9 +45,11 @@ export class Leader {
   /** In the newest gang row. */
   private committedGang: ReadonlySet<TaskId>;
   private readonly departed = new Departed();
+  private readonly course: Course;
 
-  constructor(options: LeaderOptions, patience: Patience, from: Inheritance) {
+  constructor(options: LeaderOptions, patience: Patience, from: Inheritance, turn: Turn = () => undefined) {
     this.options = options;
+    this.course = new Course(this.roster, turn);
     this.patience = patience;
     this.doubts = new Doubts(options.self.taskId);
     this.generation = from.generation;
@@ -79,7 +83,7 @@ export class Leader {
     const admitted = admission(message, { generation, members, departed, holder, engine: this.options.self.engine });
     return admitted.kind === 'welcome'
       ? [welcome, ...this.takeIn(message, holder)]
-      : this.turnAway(member, admitted.kind === 'other-engine' ? admitted.why : undefined);
+      : departed.turnAway(member, generation, admitted.kind === 'other-engine' ? admitted.why : undefined);
   }
 
   private takeIn({ member, hasState, step }: MessageOf<'hello'>, holder: GangMember | undefined): Effect[] {
@@ -96,14 +100,6 @@ export class Leader {
     const isBehind = member.role === 'worker' && known.standing !== 'ready';
     if (isBehind && (holder === undefined || !this.needs(holder))) return effects;
     return [...effects, ...this.reform(`${slot} joined`)];
-  }
-
-  private turnAway(member: GangMember, why: string | undefined): Effect[] {
-    const { slot, taskId } = member;
-    const fenced: Effect = { type: 'send', to: member, message: { type: 'fenced', generation: this.generation } };
-    if (why === undefined) return [fenced];
-    this.departed.keepOut(member);
-    return [{ type: 'record', event: 'member.refused', detail: { slot, taskId, why } }, fenced];
   }
 
   /** A sign of life of somebody that is out: it is told so. */
@@ -133,7 +129,7 @@ export class Leader {
     if (by.donor === peer) delete by.donor;
     if (!this.roster.has(peer)) return [];
     if (!ofLeader && why === 'refused') return this.lost([peer], 'lost');
-    if (ofLeader || generation === this.generation) this.doubts.add(from, peer, why === 'broken');
+    if (ofLeader || this.course.concerns(generation)) this.doubts.add(from, peer, why === 'broken');
     return [];
   }
 
@@ -165,17 +161,22 @@ export class Leader {
     const { gang } = state;
     const members = membersOf(gang);
     this.committedGang = new Set(members.map((member) => member.taskId));
-    this.doubts.newGeneration();
     const released = this.departed.release((taskId) => !this.committedGang.has(taskId));
     if (state.again) {
       this.state = { kind: 'holding' };
       return [...released, ...this.reform(this.why)];
     }
-    const limits = members.map((member) => this.patience.limitFor(member.taskId));
-    const untilMs = this.patience.nowMs + Math.max(...limits);
+    const level = this.course.turnInto(gang);
+    if (level === undefined) this.stop();
+    const untilMs = this.patience.nowMs + this.patience.limitForAll(this.committedGang);
     this.state = { kind: 'forming', gang, waiting: new Set(this.committedGang), untilMs };
     const [workers, servers] = [gang.workers, gang.servers].map((some) => some.map((member) => member.slot));
-    const prepare: Message = { type: 'prepare', generation, leader: this.options.self.taskId };
+    const prepare: Message = {
+      type: 'prepare',
+      generation,
+      leader: gang.leader,
+      ...(level === undefined ? {} : { level }),
+    };
     return [
       ...released,
       { type: 'record', event: 'generation.formed', detail: { generation, why: this.why, workers, servers } },
@@ -215,8 +216,10 @@ export class Leader {
     const effects = silent.length === 0 ? [] : this.lost(silent, 'silent');
     const doubted = this.doubts.verdict(ids, (id) => patience.isQuiet(id));
     if (doubted !== undefined) effects.push(...this.lost([doubted], 'unreachable'));
-    if (this.state.kind === 'forming' && patience.nowMs > this.state.untilMs) {
-      effects.push(...this.lost([...this.state.waiting], 'silent'));
+    const { state } = this;
+    if (state.kind === 'forming' && patience.nowMs > state.untilMs) {
+      // Nobody is given up for being slow to come in while the others train: all stop, and who does not answer then is gone.
+      effects.push(...(this.course.isStopped ? this.lost([...state.waiting], 'silent') : this.startOver()));
     }
     return [...effects, ...this.advance()];
   }
@@ -283,49 +286,49 @@ export class Leader {
       const news = `${roster.ready().length} workers are level, ${options.workersMin} are needed`;
       return [...this.departed.release(), ...(state.kind === 'holding' ? [] : [{ type: 'news', why: news } as const])];
     }
-    const others = roster.ready().filter((known) => known !== this.self);
-    const workers = [this.self, ...others.sort(bySlot).slice(0, options.workersMax - 1)].sort(bySlot);
     this.generation += 1;
-    const gang: Gang = {
-      generation: this.generation,
-      leader: options.self.taskId,
-      workers: workers.map((known) => known.member),
-      servers: [...roster.servers()].sort(bySlot).map((known) => known.member),
-    };
+    const gang = roster.gang(this.generation, this.self, options.workersMax);
+    if (!this.course.mayGoOn(gang)) this.stop();
     this.state = { kind: 'committing', gang, again: false };
     return [{ type: 'commit-generation', gang, fromStep: roster.readyStep(), why }];
   }
 
+  private stop(): void {
+    this.course.stop(this.generation);
+    this.doubts.newGeneration();
+  }
+
+  private startOver(): Effect[] {
+    this.stop();
+    return this.reform(this.why);
+  }
+
   private open(gang: Gang): Effect[] {
-    const all = gang.workers.map((member) => this.roster.get(member.taskId)).filter((known) => known !== undefined);
-    const { top, lender, late, behind } = alignment(all);
+    if (!this.course.isStopped) {
+      const fromStep = this.course.turnInto(gang);
+      return fromStep === undefined ? this.startOver() : this.begin(gang, { fromStep, behind: [] });
+    }
+    const { top, lender, late, behind } = alignment(this.roster.among(gang.workers));
     if (late.length > 0) {
-      for (const known of late) {
-        known.standing = 'new';
-        delete known.donor;
-      }
+      for (const known of late) startAfresh(known);
       return [...this.sendToFetch(), ...this.reform(this.why)];
     }
-    for (const known of all) delete known.donor;
+    const lends = lender === undefined ? {} : { lender: lender.member.taskId };
+    return this.begin(gang, { fromStep: top, behind, ...lends });
+  }
+
+  private begin(gang: Gang, how: Omit<MessageOf<'begin'>, 'type' | 'gang'>): Effect[] {
+    for (const known of this.roster.among(gang.workers)) delete known.donor;
     this.state = { kind: 'open', gang };
-    const message: Message = {
-      type: 'begin',
-      gang,
-      fromStep: top,
-      behind,
-      ...(lender === undefined ? {} : { lender: lender.member.taskId }),
-    };
+    this.course.began(gang);
+    const message: Message = { type: 'begin', gang, ...how };
     return [...membersOf(gang).map((to): Effect => ({ type: 'send', to, message })), ...this.sendToFetch()];
   }
 
   /** Everybody that is behind is told whose state to copy; while we gather or restore there is none to be given. */
   private sendToFetch(): Effect[] {
     if (this.state.kind === 'gathering' || this.state.kind === 'restoring') return [];
-    return this.roster.assignDonors().map(({ to, donor }) => ({
-      type: 'send',
-      to: to.member,
-      message: { type: 'fetch', generation: this.generation, donor },
-    }));
+    return this.roster.assignDonors(this.generation);
   }
 
   private donorFailed(known: Known): Effect[] {
@@ -341,7 +344,6 @@ export class Leader {
     const { taskId } = member;
     if (this.state.kind === 'gathering') this.state.awaited.delete(taskId);
     this.roster.delete(taskId);
-    this.roster.forgetDonor(taskId);
     this.doubts.forget(taskId);
     return this.departed.add(member, why);
   }

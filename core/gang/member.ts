@@ -3,7 +3,7 @@
  * of this folder together: Follower, Trainer (workers), Reducer (whoever has a partition), Leader (whoever leads).
  *
  * Invariants
- *  MB1 `generation` never goes down, and what carries a smaller one is refused (P5, R1).
+ *  MB1 `generation` never goes down; what is older than the one that we are in is refused (P5, R1; passage.ts).
  *  MB2 A broken connection is taken for a lost member by the leader; a member that was dropped and comes back is told
  *      `fenced` and exits. So a zombie changes nothing.
  *  MB3 Who loses the lease, or was not prepared for the generation of its leader, does not go: its state may be the only
@@ -15,29 +15,14 @@ import type { GangMember, TaskId } from '../run.ts';
 import type { Effect, Event } from './effects.ts';
 import { Follower } from './follower.ts';
 import { Leader } from './leader.ts';
-import type { LeaderOptions } from './leader-state.ts';
-import { type BeatReport, type Gang, type Message, type MessageOf, membersOf, partnersOf } from './messages.ts';
-import { Patience, type PatienceOptions } from './patience.ts';
+import type { MemberOptions } from './member-options.ts';
+import { type Gang, type Message, type MessageOf, membersOf } from './messages.ts';
+import { Passage } from './passage.ts';
+import { Patience } from './patience.ts';
 import { Reducer } from './reducer.ts';
-import { beats, missed } from './signs.ts';
-import { Trainer, type TrainingShape } from './trainer.ts';
-import { Holdings, plainPool, type VectorPool } from './vector-pool.ts';
-
-export interface MemberOptions {
-  readonly self: GangMember;
-  readonly shape: TrainingShape;
-  readonly leader: Omit<LeaderOptions, 'self'>;
-  readonly heartbeatIntervalMs: number;
-  readonly patience: PatienceOptions;
-  /** How long a step may still take after SIGTERM. */
-  readonly graceMs: number;
-  /** How long a task may be known to no leader although there is one (FO5). */
-  readonly joinMs?: number;
-  /** Where the vectors of a step live. Those of a message are held by whoever delivers it, until it is handled. */
-  readonly pool?: VectorPool;
-  /** What the heartbeat says; asked for with every beat. */
-  readonly report: () => BeatReport;
-}
+import { type Bonds, greetings, signs } from './signs.ts';
+import { Trainer } from './trainer.ts';
+import { Holdings, plainPool } from './vector-pool.ts';
 
 /** What we do only for the holder of the lease (MB5). */
 const leaderTypes: ReadonlySet<string> = new Set(['prepare', 'begin', 'fetch', 'dismiss']);
@@ -52,6 +37,7 @@ export class Member {
   private readonly holdings: Holdings;
   private readonly reducer: Reducer;
   private readonly follower: Follower;
+  private readonly passage = new Passage();
   private nextBeatMs = 0;
   private readonly lost = new Set<TaskId>();
   private leaving: { step: number; untilMs: number } | undefined;
@@ -81,7 +67,7 @@ export class Member {
     const out: Effect[] = [];
     this.holdings.settle();
     this.patience.look(clockMs);
-    let queue = this.ended ? [] : this.react(event);
+    let queue = this.ended ? [] : [...this.react(event), ...this.goOver()];
     while (queue.length > 0 && !this.ended) {
       const later: Effect[] = [];
       for (const effect of queue) {
@@ -92,7 +78,7 @@ export class Member {
           if (effect.type === 'exit') this.ended = true;
         }
       }
-      queue = later;
+      queue = [...later, ...this.goOver()];
     }
     if (!this.ended) out.push(...this.leaveWhenDue());
     return out;
@@ -189,26 +175,48 @@ export class Member {
     if (message.generation <= this.generation)
       return [this.refusal(from, 'prepare', `generation ${message.generation}`)];
     this.generation = message.generation;
-    this.pause();
-    const { step, hasState, lends } = this.trainer;
-    return this.follower.tell({ type: 'prepared', generation: message.generation, step, hasState, lends });
+    if (message.level === undefined) this.pause();
+    this.passage.prepare(this.options.self.role === 'worker' ? (message.level ?? 0) : 0);
+    return [];
   }
 
   private pause(): void {
     this.gang = undefined;
+    this.passage.forget();
     this.trainer.prepare();
     this.reducer.pause();
   }
 
   private onBegin(from: TaskId, message: MessageOf<'begin'>): Effect[] {
+    const { generation } = message.gang;
+    if (generation !== this.generation || generation === this.passage.newest(this.gang))
+      return [this.refusal(from, 'begin', `generation ${generation}`)];
+    const known = this.bonds().partners;
+    this.passage.add(message);
+    this.trainer.goOnTo(this.passage.until);
+    return greetings(this.bonds(), known);
+  }
+
+  /** Where we are: says that we are prepared, or goes into the next generation, when it is time. */
+  private goOver(): Effect[] {
+    const { trainer, passage, generation } = this;
+    // A parameter server has done a step when it has given the total away.
+    const place = this.options.self.role === 'worker' ? trainer.step : this.reducer.openStep;
+    if (passage.answers(place, this.gang)) {
+      const { step, hasState, lends } = trainer;
+      return this.follower.tell({ type: 'prepared', generation, step, hasState, lends });
+    }
+    const next = passage.next(place, this.gang);
+    return next === undefined ? [] : this.begin(next);
+  }
+
+  private begin(message: MessageOf<'begin'>): Effect[] {
     const { gang } = message;
-    if (gang.generation !== this.generation || this.gang !== undefined)
-      return [this.refusal(from, 'begin', `generation ${gang.generation}`)];
     this.gang = gang;
     const early = this.reducer.begin(gang, message.fromStep);
-    for (const partner of this.partners()) this.patience.heard(partner.taskId);
-    const isWorker = gang.workers.some((worker) => worker.taskId === this.options.self.taskId);
-    const effects = isWorker ? this.trainer.begin(message) : [];
+    for (const partner of this.bonds().partners) this.patience.heard(partner.taskId);
+    this.trainer.goOnTo(this.passage.until);
+    const effects = this.options.self.role === 'worker' ? this.trainer.begin(message) : [];
     return [...effects, ...early.flatMap((one) => this.onContribution(one.from, one.message))];
   }
 
@@ -226,8 +234,9 @@ export class Member {
   }
 
   private onContribution(from: TaskId, message: MessageOf<'contribution'>): Effect[] {
+    const { generation } = message;
     // The others may begin a moment before us.
-    const early = message.generation === this.generation && this.gang === undefined;
+    const early = generation <= this.generation && generation > (this.gang?.generation ?? this.generation - 1);
     if (early && this.reducer.keep(from, message)) return [];
     return this.orRefuse(from, message, this.reducer.take(from, message));
   }
@@ -265,7 +274,7 @@ export class Member {
     const generation = Math.max(this.generation, gang?.generation ?? 0);
     const options = { ...this.options.leader, self };
     const from = { generation, lastGang, awaited, hasState, step, savedStep };
-    this.leading = new Leader(options, this.patience, from);
+    this.leading = new Leader(options, this.patience, from, () => this.trainer.turn);
     return [
       { type: 'record', event: 'lease.taken', detail: { slot: self.slot, fence: row.fence } },
       ...others.map((to): Effect => ({ type: 'send', to, message: { type: 'lead', member: self, fence: row.fence } })),
@@ -289,24 +298,18 @@ export class Member {
     const effects: Effect[] = [];
     if (nowMs >= this.nextBeatMs) {
       this.nextBeatMs = nowMs + this.options.heartbeatIntervalMs;
-      effects.push(...this.signs());
+      effects.push(...signs(this.bonds()));
     }
     if (this.leading === undefined) return [...effects, ...this.follower.tick()];
     this.leading.beat(this.options.self.taskId, this.trainer.step);
     return [...effects, ...this.leading.tick()];
   }
 
-  private signs(): Effect[] {
-    const { patience, generation, trainer, follower, leading, options } = this;
-    const bonds = { self: options.self.taskId, follower, leading, trainer, patience, partners: this.partners() };
-    return [
-      ...beats(bonds, generation, options.report()),
-      ...missed(bonds).flatMap((peer) => this.suspect(peer, 'silent')),
-    ];
-  }
-
-  private partners(): readonly GangMember[] {
-    return this.gang === undefined ? [] : partnersOf(this.gang, this.options.self.taskId);
+  private bonds(): Bonds {
+    const { generation, patience, trainer, follower, leading } = this;
+    const { self, report } = this.options;
+    const partners = this.passage.partners(self, this.gang);
+    return { self: self.taskId, generation, follower, leading, trainer, patience, partners, report };
   }
 
   /** SIGTERM: once the step in flight is applied, or the end is written, or when that takes too long. */

@@ -48,7 +48,16 @@ export type Message =
       /** The newest that the member was prepared for, 0 for a newcomer: who was left out of a later one is out. */
       readonly generation: number;
     }
-  | { readonly type: 'prepare'; readonly generation: number; readonly leader: TaskId }
+  | {
+      readonly type: 'prepare';
+      readonly generation: number;
+      readonly leader: TaskId;
+      /**
+       * Absent: stop at once, somebody is lost. Else nobody stops: who trains goes on, and who comes in says `prepared` when
+       * it is at this step.
+       */
+      readonly level?: number;
+    }
   | {
       readonly type: 'prepared';
       readonly generation: number;
@@ -60,6 +69,7 @@ export type Message =
   | {
       readonly type: 'begin';
       readonly gang: Gang;
+      /** Ahead of who was not stopped: it goes on to this step in the generation that it is in. */
       readonly fromStep: number;
       /** Members that are behind, and the member that lends them the total of the step before the first. */
       readonly behind: readonly TaskId[];

@@ -78,6 +78,10 @@ export class Patience {
     return this.limit(this.peers.get(peer)?.slowestMs);
   }
 
+  limitForAll(peers: ReadonlySet<TaskId>): number {
+    return Math.max(...[...peers].map((peer) => this.limitFor(peer)));
+  }
+
   isSilent(peer: TaskId): boolean {
     return this.silenceOf(peer) > this.limitFor(peer);
   }

@@ -7,6 +7,8 @@
  *  RO2 A donor is level itself; nobody is sent to the same donor again after it failed him.
  */
 import type { GangMember, TaskId } from '../run.ts';
+import type { Effect } from './effects.ts';
+import { type Gang, type Message, membersOf } from './messages.ts';
 
 export interface Known {
   readonly member: GangMember;
@@ -37,13 +39,23 @@ export class Roster {
     return this.known.has(taskId);
   }
 
+  /** Whoever copied from it, or waits for what it still sends, has lost its source. */
   delete(taskId: TaskId): void {
     this.known.delete(taskId);
+    for (const known of this.known.values()) {
+      if (known.donor !== taskId) continue;
+      delete known.donor;
+      if (known.standing === 'fetching') known.standing = 'new';
+    }
   }
 
   /** First come first. */
   all(): readonly Known[] {
     return [...this.known.values()];
+  }
+
+  among(members: readonly GangMember[]): readonly Known[] {
+    return members.map(({ taskId }) => this.known.get(taskId)).filter((known) => known !== undefined);
   }
 
   workers(): readonly Known[] {
@@ -68,6 +80,29 @@ export class Roster {
     return Math.max(0, ...this.ready().map((known) => known.step));
   }
 
+  /** All servers, and of the workers that are level the leader and as many others as there may be. */
+  gang(generation: number, leader: Known, workersMax: number): Gang {
+    const others = this.ready().filter((known) => known !== leader);
+    const workers = [leader, ...others.sort(bySlot).slice(0, workersMax - 1)].sort(bySlot);
+    return {
+      generation,
+      leader: leader.member.taskId,
+      workers: workers.map((known) => known.member),
+      servers: [...this.servers()].sort(bySlot).map((known) => known.member),
+    };
+  }
+
+  /** Everybody that trains is in the next gang too, and the workers that are added get every update from one of them. */
+  isFed(training: Gang, next: Gang): boolean {
+    const members = new Set(membersOf(next).map(({ taskId }) => taskId));
+    const workers = new Set(training.workers.map(({ taskId }) => taskId));
+    const isFed = (taskId: TaskId): boolean => workers.has(taskId) || workers.has(this.get(taskId)?.donor ?? '');
+    return (
+      membersOf(training).every(({ taskId }) => members.has(taskId)) &&
+      next.workers.every(({ taskId }) => isFed(taskId))
+    );
+  }
+
   /** RO1, from what they said last. */
   level(top: number): void {
     for (const known of this.workers()) {
@@ -77,8 +112,8 @@ export class Roster {
     }
   }
 
-  /** Gives everybody that is behind a donor, where there is one; answers who got one. */
-  assignDonors(): readonly { readonly to: Known; readonly donor: GangMember }[] {
+  /** Gives everybody that is behind a donor, where there is one, and tells it so. */
+  assignDonors(generation: number): Effect[] {
     const donors = this.ready().filter((known) => known.hasState);
     const top = Math.max(...donors.map((donor) => donor.step));
     const level = donors.filter((donor) => donor.step >= top - 1);
@@ -91,26 +126,23 @@ export class Roster {
       if (donor === undefined) return [];
       to.standing = 'fetching';
       to.donor = donor.member.taskId;
-      return [{ to, donor: donor.member }];
+      const message: Message = { type: 'fetch', generation, donor: donor.member };
+      return [{ type: 'send', to: to.member, message }];
     });
   }
 
   /** The donor is gone or does not answer; `true` when others are left to ask. */
   failDonor(known: Known): boolean {
     if (known.donor !== undefined) known.failedDonors.add(known.donor);
-    delete known.donor;
-    known.standing = 'new';
+    startAfresh(known);
     return this.ready().some((donor) => donor.hasState && !known.failedDonors.has(donor.member.taskId));
   }
+}
 
-  /** Whoever copied from it, or waits for what it still sends, has lost its source. */
-  forgetDonor(donor: TaskId): void {
-    for (const known of this.known.values()) {
-      if (known.donor !== donor) continue;
-      delete known.donor;
-      if (known.standing === 'fetching') known.standing = 'new';
-    }
-  }
+/** It has to copy a state. */
+export function startAfresh(known: Known): void {
+  known.standing = 'new';
+  delete known.donor;
 }
 
 /** How those that are about to begin come to the same step, the greatest that one of them is at. */
@@ -136,7 +168,7 @@ export function alignment(all: readonly Known[]): Alignment {
   return { top, lender, behind, late };
 }
 
-export function bySlot(a: Known, b: Known): number {
+function bySlot(a: Known, b: Known): number {
   return slotIndex(a.member) - slotIndex(b.member);
 }
 

@@ -13,22 +13,45 @@ export interface Bonds {
   readonly leading: Leader | undefined;
   readonly trainer: Trainer;
   readonly patience: Patience;
-  /** With whom we exchange tensors. */
+  readonly generation: number;
+  /** With whom we exchange tensors, now or soon. */
   readonly partners: readonly GangMember[];
+  readonly report: () => BeatReport;
 }
 
-/** To everybody that needs one of us: the leader, those we lead, whom we work with, whom we lend to. */
-export function beats(bonds: Bonds, generation: number, report: BeatReport): Effect[] {
-  const { self, follower, leading, trainer, partners, patience } = bonds;
+/** Everything that is due with a beat: signs to everybody that needs one, and complaints about whom we miss. */
+export function signs(bonds: Bonds): Effect[] {
+  const { follower, generation } = bonds;
+  const complaints = missed(bonds).flatMap((peer) =>
+    follower.tell({ type: 'suspect', peer, why: 'silent', generation }),
+  );
+  return [...beats(bonds), ...complaints];
+}
+
+/** To partners that we have not had before: the connections are made while there is time. */
+export function greetings(bonds: Bonds, known: readonly GangMember[]): Effect[] {
+  const strangers = bonds.partners.filter(({ taskId }) => !known.some((one) => one.taskId === taskId));
+  if (strangers.length === 0) return [];
+  const message = beatOf(bonds);
+  return strangers.map((to): Effect => ({ type: 'send', to, message }));
+}
+
+function beatOf({ leading, trainer, patience, generation, report }: Bonds): Message {
   const { slowestMs } = patience;
-  const beat: Message = {
+  return {
     type: 'beat',
     generation,
     step: trainer.step,
-    report,
+    report: report(),
     leads: leading !== undefined,
     ...(slowestMs === undefined ? {} : { slowestMs }),
   };
+}
+
+/** The leader, those we lead, whom we work with, whom we lend to. */
+function beats(bonds: Bonds): Effect[] {
+  const { self, follower, leading, trainer, partners } = bonds;
+  const beat = beatOf(bonds);
   const to = new Map<TaskId, GangMember>();
   for (const member of [...(leading?.beatTo() ?? []), ...partners, ...trainer.lentTo]) to.set(member.taskId, member);
   to.delete(self);
@@ -38,7 +61,7 @@ export function beats(bonds: Bonds, generation: number, report: BeatReport): Eff
 }
 
 /** Whom we wait for in vain. A leader finds out itself about those that it leads. */
-export function missed({ self, follower, leading, trainer, patience, partners }: Bonds): readonly TaskId[] {
+function missed({ self, follower, leading, trainer, patience, partners }: Bonds): readonly TaskId[] {
   const donor = trainer.fetchingFrom;
   const waitedFor = new Set(leading === undefined ? partners.map((partner) => partner.taskId) : []);
   if (donor !== undefined) waitedFor.add(donor);

@@ -53,6 +53,8 @@ export class Trainer {
   private lender: TaskId | undefined;
   /** The newest update of each sender that does not fit yet: the lender's may come before `begin`, or before the source's. */
   private readonly early = new Map<TaskId, { readonly step: number; readonly vector: Float32Array }>();
+  /** Where the generation that we are in ends for us. */
+  private until = Number.POSITIVE_INFINITY;
   private evaluated = -1;
   private evaluating = -1;
   private stopAt: number;
@@ -83,15 +85,36 @@ export class Trainer {
     return [...this.borrowers.values()];
   }
 
+  /**
+   * Where all that train with us can go over to another generation: none of them is past it, because they had nothing of
+   * ours for it yet. A step ahead, so that they hear of it in time; no end of an epoch lies between. Undefined when we do
+   * not train.
+   */
+  get turn(): number | undefined {
+    const { step, phase, until } = this;
+    if (this.gang === undefined || Number.isFinite(until)) return undefined;
+    if (phase === 'evaluating') return step;
+    if (phase !== 'computing' && phase !== 'waiting') return undefined;
+    const { stepsPerEpoch } = this.shape;
+    return Math.min(step + 2, (Math.floor(step / stepsPerEpoch) + 1) * stepsPerEpoch);
+  }
+
+  /** Train no further than this in the generation that we are in, or that begins. */
+  goOnTo(step: number): void {
+    this.until = step;
+  }
+
   /** A new generation is being formed: drop the step in flight. What it had computed is computed again, to the same bits. */
   prepare(): void {
     this.gang = undefined;
+    this.until = Number.POSITIVE_INFINITY;
     if (this.phase !== 'idle') this.phase = 'prepared';
     this.letPartsGo();
   }
 
   begin(message: MessageOf<'begin'>): Effect[] {
     const { gang, fromStep } = message;
+    this.letPartsGo();
     this.gang = gang;
     this.fromStep = fromStep;
     this.hasState = true;
@@ -287,6 +310,10 @@ export class Trainer {
     if (gang === undefined) return [];
     const { step, shape } = this;
     const leads = gang.leader === this.me.taskId;
+    if (step >= this.until) {
+      this.phase = 'prepared';
+      return [];
+    }
     const effects: Effect[] = [];
     const boundary = step > 0 && step % shape.stepsPerEpoch === 0;
     if (leads && boundary && this.evaluated !== step) {

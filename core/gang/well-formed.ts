@@ -74,7 +74,7 @@ const synchronous: { readonly [T in Small]: FieldsOf<MessageOf<T>> } = {
   lead: { member, fence: count },
   welcome: { generation: count },
   hello: { member, hasState: flag, step: count, generation: count },
-  prepare: { generation: count, leader: text },
+  prepare: { generation: count, leader: text, level: maybe(count) },
   prepared: { generation: count, step: count, hasState: flag, lends: flag },
   begin: { gang, fromStep: count, behind: listOf(text), lender: maybe(text) },
   fetch: { generation: count, donor: member },

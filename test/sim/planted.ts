@@ -29,6 +29,8 @@ const roster = 'core/gang/roster.ts';
 const leader = 'core/gang/leader.ts';
 const member = 'core/gang/member.ts';
 const patience = 'core/gang/patience.ts';
+const passage = 'core/gang/passage.ts';
+const course = 'core/gang/course.ts';
 const follower = 'core/gang/follower.ts';
 const driver = 'container/driver.ts';
 const leadership = 'container/leadership.ts';
@@ -45,6 +47,15 @@ const brief = {
   stopAfter: 0,
   shardMs: 3,
   forGood: 0,
+} satisfies Partial<Dials>;
+
+/** Somebody comes and goes all the time. */
+const joining = {
+  workers: 4,
+  workersMin: 1,
+  shards: 4,
+  launchMs: 20,
+  faults: ['kill', 'interrupt'],
 } satisfies Partial<Dials>;
 
 export const planted: readonly Planted[] = [
@@ -111,7 +122,7 @@ export const planted: readonly Planted[] = [
       },
       {
         file: driver,
-        find: 'this.loop.hasEnded || member.generation !== generation;',
+        find: 'this.loop.hasEnded || member.gang?.generation !== generation;',
         replace: 'this.loop.hasEnded;',
       },
     ],
@@ -170,6 +181,55 @@ export const planted: readonly Planted[] = [
   ),
   bug('the stop rule is not remembered', trainer, 'if (stop) this.stopAt = Math.min(this.stopAt, step);', ''),
   bug(
+    'a generation begins where some may be past',
+    trainer,
+    'return Math.min(step + 2,',
+    'return Math.min(step,',
+    joining,
+  ),
+  {
+    name: 'those that go on go over a step too late',
+    changes: [
+      { file: trainer, find: 'if (step >= this.until) {', replace: 'if (step > this.until) {' },
+      { file: passage, find: 'step >= this.until ?', replace: 'step > this.until ?' },
+    ],
+    dials: joining,
+  },
+  bug(
+    'all go on although somebody is lost',
+    course,
+    'return this.training !== undefined && this.roster.isFed(this.training, next);',
+    'return this.training !== undefined;',
+    joining,
+  ),
+  bug(
+    'who was not counted in yet is taken for one that trains',
+    roster,
+    "workers.has(taskId) || workers.has(this.get(taskId)?.donor ?? '');",
+    'taskId !== undefined;',
+    joining,
+  ),
+  bug(
+    'what comes before its generation begins is refused',
+    member,
+    'generation > (this.gang?.generation ?? this.generation - 1);',
+    'this.gang === undefined;',
+    joining,
+  ),
+  bug(
+    'lost connections are forgotten while their generation goes on',
+    leader,
+    'const level = this.course.turnInto(gang);',
+    'const level = this.course.turnInto(gang);\n    this.doubts.newGeneration();',
+    { ...joining, faults: ['break-link', 'kill'], netMs: 4 },
+  ),
+  bug(
+    'a generation is used before its fences are raised',
+    leadership,
+    'await this.enforce(generation);',
+    "this.post({ type: 'generation-committed', generation });\n      await this.enforce(generation);",
+  ),
+  bug(
     'a generation begins with the least step',
     roster,
     'const top = Math.max(...all.map((known) => known.step));',
@@ -218,9 +278,9 @@ export const planted: readonly Planted[] = [
   ),
   bug(
     'the leader forms a gang without itself',
-    leader,
-    'const workers = [this.self, ...others.sort(bySlot).slice(0, options.workersMax - 1)].sort(bySlot);',
-    'const workers = others.length >= options.workersMin ? [...others].sort(bySlot) : [this.self];',
+    roster,
+    'const workers = [leader, ...others.sort(bySlot).slice(0, workersMax - 1)].sort(bySlot);',
+    'const workers = others.length > 0 ? [...others].sort(bySlot) : [leader];',
   ),
   bug(
     'slots are freed before that is committed',

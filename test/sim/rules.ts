@@ -1,8 +1,8 @@
 /**
  * What must be true of every simulated run (DESIGN section 11), checked as it happens. The first violation ends the run.
  *
- *   R1  after `begin` of a generation nothing of an older one is written, and no frame of an older one is taken; a number
- *       belongs to one leader and one gang row
+ *   R1  after `begin` of a generation nothing of an older one is written, and who is in it takes no frame of an older one; a
+ *       number belongs to one leader and one gang row
  *   R2  no step that all of a gang had applied is lost while one of them is well; every state is that of the undisturbed run
  *   R3  a listed checkpoint is stored whole, holds the state of its step, and the newest is not lost
  *   R4  every update is made from every shard of its step, once; every epoch counts every sample once
@@ -36,6 +36,9 @@ const convalescenceMs = 12_000;
 /** A leader that was in trouble itself may misjudge others for so long. */
 const recollectMs = 2_000;
 
+/** How far ahead of everybody a generation may begin. */
+const furthest = 2;
+
 export interface Seen {
   readonly plan: RunPlan;
   readonly storage: Storage;
@@ -55,6 +58,8 @@ export class Rules {
   private readonly generations = new Map<number, GangRow>();
   private inForce: Gang | undefined;
   private fromStep = 0;
+  /** Where each generation begins. */
+  private readonly beginnings = new Map<number, number>();
   private newestGang: GangRow | undefined;
   private newestSaved = 0;
   private readonly savedWhenAsked = new Map<Host, number>();
@@ -187,7 +192,7 @@ export class Rules {
         );
     }
     this.inForce = gang;
-    this.fromStep = top;
+    this.fromStep = this.beginnings.get(generation) ?? top;
   }
 
   private begins(from: Host, { gang, fromStep }: MessageOf<'begin'>): void {
@@ -195,8 +200,10 @@ export class Rules {
     const top = this.topOf(gang);
     // A leader that has been replaced, and does not know yet, begins nothing.
     const replaced = gang.generation < (this.newestGang?.generation ?? 0);
-    if (fromStep !== top && !replaced)
+    // Those that go on meanwhile may be a little before it.
+    if ((fromStep < top || fromStep > top + furthest) && !replaced)
       this.break(`R2 generation ${gang.generation} begins at ${fromStep}, a member is at ${top}`);
+    this.beginnings.set(gang.generation, fromStep);
   }
 
   private topOf(gang: Gang): number {

@@ -123,6 +123,10 @@ export class StandIn {
     };
   }
 
+  warmUp(): Promise<void> {
+    return Promise.resolve();
+  }
+
   prepare(): void {}
 
   async contribution(step: number, { from, to }: Range, calledOff: () => boolean): Promise<NodeVector[] | undefined> {

@@ -98,7 +98,7 @@ export class SimTask {
 
   private receive(from: string, message: Message): void {
     const { host, member, world } = this;
-    const generation = member?.generation ?? 0;
+    const generation = member?.gang?.generation ?? member?.generation ?? 0;
     const refusals = world.refusals;
     this.handled = false;
     // As the transport does: the payload is there as long as the message is handled, then for whoever holds it.

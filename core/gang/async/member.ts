@@ -10,7 +10,8 @@
  */
 import type { TaskId } from '../../run.ts';
 import type { Effect, Event } from '../effects.ts';
-import { Member, type MemberOptions } from '../member.ts';
+import { Member } from '../member.ts';
+import type { MemberOptions } from '../member-options.ts';
 import { type Gang, type Message, membersOf, noSums } from '../messages.ts';
 import type { AsyncEffect, AsyncEvent, Refusable } from './effects.ts';
 import { Keeper, type Update } from './keeper.ts';
