@@ -33,23 +33,24 @@ const longestGap = (times: readonly number[]): number =>
   Math.max(...times.slice(1).map((atMs, i) => atMs - (times[i] as number)));
 
 describe('a newcomer', () => {
-  for (const servers of [0, 2]) {
-    for (const snapshotMs of [0, 200]) {
-      it(`stops nobody, with ${servers} parameter server(s) and ${snapshotMs} ms for a copy of the state`, async () => {
-        const shape = { workers: 3, servers, shards: 4, shardMs: 10, stepsPerEpoch: 60, netMs: 0.3 };
-        const times = await timesOfSteps({ ...shape, snapshotMs });
-        const newcomer = [...times.keys()].at(-1) as string;
-        const from = (times.get(newcomer) ?? [])[0] as number;
-        const survivors = [...times].filter(([taskId, all]) => taskId !== newcomer && (all.at(-1) ?? 0) > from);
-        expect(survivors.length).toBe(2);
-        // One of two workers owns two of the shards, and so does one of three. The messages of a step take a little more.
-        const usual = 2 * shape.shardMs;
-        for (const [, all] of survivors) {
-          const during = all.filter((atMs) => atMs > from - 2 * usual);
-          expect(during.length).toBeGreaterThan(20);
-          expect(longestGap(during)).toBeLessThan(1.25 * usual);
-        }
-      });
+  it.each([
+    [0, 0],
+    [0, 200],
+    [2, 0],
+    [2, 200],
+  ])('stops nobody, with %i parameter server(s) and %i ms for a copy of the state', async (servers, snapshotMs) => {
+    const shape = { workers: 3, servers, shards: 4, shardMs: 10, stepsPerEpoch: 60, netMs: 0.3 };
+    const times = await timesOfSteps({ ...shape, snapshotMs });
+    const newcomer = [...times.keys()].at(-1) as string;
+    const from = (times.get(newcomer) ?? [])[0] as number;
+    const survivors = [...times].filter(([taskId, all]) => taskId !== newcomer && (all.at(-1) ?? 0) > from);
+    expect(survivors.length).toBe(2);
+    // One of two workers owns two of the shards, and so does one of three. The messages of a step take a little more.
+    const usual = 2 * shape.shardMs;
+    for (const [, all] of survivors) {
+      const during = all.filter((atMs) => atMs > from - 2 * usual);
+      expect(during.length).toBeGreaterThan(20);
+      expect(longestGap(during)).toBeLessThan(1.25 * usual);
     }
-  }
+  });
 });
