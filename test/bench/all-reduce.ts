@@ -13,10 +13,13 @@ import { Holdings } from '../../core/gang/vector-pool.ts';
 import type { GangMember } from '../../core/run.ts';
 import { median } from './measures.ts';
 
+/** How the vectors travel: as they are, in TLS, or rounded to bfloat16. */
+export type Way = 'plain' | 'encrypted' | 'bf16';
+
 export interface Order {
   readonly rank: number;
   readonly world: number;
-  readonly secure: boolean;
+  readonly way: Way;
   /** Values of the vector. */
   readonly length: number;
   readonly rounds: number;
@@ -26,14 +29,14 @@ export interface Order {
 const warmUp = 5;
 const shards = 8;
 
-export async function takePart({ rank, world, secure, length, rounds }: Order): Promise<number> {
+export async function takePart({ rank, world, way, length, rounds }: Order): Promise<number> {
   const pool = createPool(length, (lengths) => new Vectors(lengths));
   const holdings = new Holdings(pool);
   const totalSteps = warmUp + rounds;
   const shape = {
     shards,
     vectorLength: length,
-    roundedLength: 0,
+    roundedLength: way === 'bf16' ? length : 0,
     stepsPerEpoch: totalSteps + 1,
     totalSteps,
     checkpointEvery: 0,
@@ -50,9 +53,9 @@ export async function takePart({ rank, world, secure, length, rounds }: Order): 
     runId: 'bench',
     secret: 'ab'.repeat(32),
     bind: '127.0.0.1',
-    secure,
+    secure: way === 'encrypted',
     limits: { vectorLength: length, stateLength: 0 },
-    packed: false,
+    packed: way === 'bf16',
     pool,
     onMessage: (from, message) => handle(from, message as Message),
     placeFor: (...what) => trainer.placeFor(...what),

@@ -231,10 +231,14 @@ function wire(): Part {
     about: 'all-reduce of one vector, between processes of this machine',
     scenarios: [
       ...compared.flatMap(({ world, mine, gloo }): Scenario[] => [
-        { label: mine, run: ({ root }) => allReduce(root, mine, world, false) },
+        { label: mine, run: ({ root }) => allReduce(root, mine, world, 'plain') },
         { label: gloo, run: ({ peer }) => peerAllReduce(peer, gloo, world, sizes) },
       ]),
-      { label: encrypted, run: ({ root }) => allReduce(root, encrypted, 2, true) },
+      { label: encrypted, run: ({ root }) => allReduce(root, encrypted, 2, 'encrypted') },
+      ...[2, 4].map((world): Scenario => {
+        const label = title('all-reduce, bf16', world);
+        return { label, run: ({ root }) => allReduce(root, label, world, 'bf16') };
+      }),
     ],
     ratios: compared.flatMap(({ world, mine, gloo }) =>
       sizesMB.map((megabytes) => ({

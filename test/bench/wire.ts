@@ -1,7 +1,7 @@
 /** All-reduce by itself: our wire in processes of its own, and gloo beside it. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { join } from 'node:path';
-import type { Order } from './all-reduce.ts';
+import type { Order, Way } from './all-reduce.ts';
 import type { Measure } from './measures.ts';
 
 export const sizesMB = [0.5, 4, 40] as const;
@@ -10,15 +10,10 @@ export function roundsFor(megabytes: number): number {
   return Math.max(9, Math.min(200, Math.round(120 / megabytes)));
 }
 
-export async function allReduce(
-  root: string,
-  label: string,
-  world: number,
-  secure: boolean,
-): Promise<readonly Measure[]> {
+export async function allReduce(root: string, label: string, world: number, way: Way): Promise<readonly Measure[]> {
   const measures: Measure[] = [];
   for (const megabytes of sizesMB) {
-    const order = { world, secure, length: Math.round((megabytes * 1e6) / 4), rounds: roundsFor(megabytes) };
+    const order = { world, way, length: Math.round((megabytes * 1e6) / 4), rounds: roundsFor(megabytes) };
     const value = await together(join(root, 'dist/bench/wire/all-reduce.mjs'), order);
     measures.push({ name: `${label}: all-reduce of ${megabytes} MB`, unit: 'ms', value });
   }

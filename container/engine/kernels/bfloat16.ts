@@ -36,13 +36,16 @@ export function addRounded(y: usize, x: usize, n: i32): void {
 
 /** The upper halves of the leading values, up to the first that has a lower half; answers how many. */
 export function pack(x: usize, n: i32, halves: usize): i32 {
-  const lower = i32x4.splat(0xffff);
   let i = 0;
-  for (; i + 8 <= n; i += 8, x += 32, halves += 16) {
+  for (; i + 16 <= n; i += 16, x += 64, halves += 32) {
     const a = v128.load(x);
     const b = v128.load(x, 16);
-    if (v128.any_true(v128.and(v128.or(a, b), lower))) break;
+    const c = v128.load(x, 32);
+    const d = v128.load(x, 48);
+    const all = v128.or(v128.or(a, b), v128.or(c, d));
+    if (v128.any_true(v128.and(all, i32x4.splat(0xffff)))) break;
     v128.store(halves, i16x8.shuffle(a, b, 1, 3, 5, 7, 9, 11, 13, 15));
+    v128.store(halves, i16x8.shuffle(c, d, 1, 3, 5, 7, 9, 11, 13, 15), 16);
   }
   for (; i < n; i++, x += 4, halves += 2) {
     const value = load<u32>(x);
@@ -54,13 +57,17 @@ export function pack(x: usize, n: i32, halves: usize): i32 {
 
 /** The first values of x from their halves, which lie at the end of the room for those values. */
 export function unpack(x: usize, n: i32): void {
+  const zero = i32x4.splat(0);
   let halves = x + (<usize>n << 1);
   let i = 0;
-  for (; i + 8 <= n; i += 8, x += 32, halves += 16) {
-    const v = v128.load(halves);
-    const zero = i32x4.splat(0);
-    v128.store(x, i16x8.shuffle(zero, v, 0, 8, 0, 9, 0, 10, 0, 11));
-    v128.store(x, i16x8.shuffle(zero, v, 0, 12, 0, 13, 0, 14, 0, 15), 16);
+  for (; i + 16 <= n; i += 16, x += 64, halves += 32) {
+    // Both before anything is written: it may be where they are.
+    const a = v128.load(halves);
+    const b = v128.load(halves, 16);
+    v128.store(x, i16x8.shuffle(zero, a, 0, 8, 1, 9, 2, 10, 3, 11));
+    v128.store(x, i16x8.shuffle(zero, a, 4, 12, 5, 13, 6, 14, 7, 15), 16);
+    v128.store(x, i16x8.shuffle(zero, b, 0, 8, 1, 9, 2, 10, 3, 11), 32);
+    v128.store(x, i16x8.shuffle(zero, b, 4, 12, 5, 13, 6, 14, 7, 15), 48);
   }
   for (; i < n; i++, x += 4, halves += 2) store<u32>(x, <u32>load<u16>(halves) << 16);
 }
