@@ -50,26 +50,23 @@ function isGzip(bytes: Uint8Array): boolean {
 
 /** The most that deflate can make of a byte. */
 const greatestRatio = 1032;
+const leastChunkBytes = 1 << 14;
 
 /**
- * Stops once `enough` bytes are passed. The result is made once, as large as the file says: data sets are what a task
- * needs most memory for, and should not be there twice.
+ * Stops once `enough` bytes are passed. The room for the result is made once, as large as the file says and one byte more
+ * (so that the decompressor need not ask for further room at the end), and inflated into straight away: data sets are what
+ * a task needs most memory for, and should not be there twice.
  */
 async function inflate(uri: string, bytes: Uint8Array, enough: number): Promise<Uint8Array> {
-  const stream = createGunzip({ chunkSize: 1 << 20 });
-  let whole = new Uint8Array(Math.min(saidSize(bytes), bytes.length * greatestRatio, enough + 1));
+  const said = Math.min(saidSize(bytes), bytes.length * greatestRatio, enough);
+  const stream = createGunzip({ chunkSize: Math.max(leastChunkBytes, said + 1) });
+  const pieces: Uint8Array[] = [];
   let length = 0;
   try {
     stream.end(bytes);
     for await (const piece of stream) {
-      const chunk = piece as Uint8Array;
-      if (length + chunk.length > whole.length) {
-        const larger = new Uint8Array(2 * (length + chunk.length));
-        larger.set(whole.subarray(0, length));
-        whole = larger;
-      }
-      whole.set(chunk, length);
-      length += chunk.length;
+      pieces.push(piece as Uint8Array);
+      length += (piece as Uint8Array).length;
       // Leaving the loop destroys the stream.
       if (length > enough) break;
     }
@@ -78,5 +75,5 @@ async function inflate(uri: string, bytes: Uint8Array, enough: number): Promise<
     const what = code === 'Z_BUF_ERROR' ? 'truncated: the gzip stream ends early' : `damaged gzip file (${message})`;
     throw dataInvalid(uri, `${what}; the file has ${bytes.length} bytes`);
   }
-  return whole.subarray(0, length);
+  return pieces.length === 1 ? (pieces[0] as Uint8Array) : Buffer.concat(pieces, length);
 }
