@@ -11,8 +11,12 @@ execFileSync(process.execPath, [join(root, 'tools/build.mjs'), '--functions', '-
 });
 await build({
   absWorkingDir: root,
-  // The second is a process of its own; where it lies, it finds dist/kernels.
-  entryPoints: { main: 'test/bench/main.ts', 'wire/all-reduce': 'test/bench/all-reduce.ts' },
+  // The others are processes of their own; where they lie, they find dist/kernels.
+  entryPoints: {
+    main: 'test/bench/main.ts',
+    'wire/all-reduce': 'test/bench/all-reduce.ts',
+    'limits/limits': 'test/bench/limits.ts',
+  },
   outdir,
   outExtension: { '.js': '.mjs' },
   bundle: true,

@@ -14,7 +14,6 @@ export interface DriveOptions {
   readonly command: string;
   readonly config: string;
   readonly arguments: readonly string[];
-  readonly batchSize: number;
   readonly timeoutMs: number;
   /** Have every task log the steps that it applies; costs a little of each. */
   readonly logSteps?: boolean;
@@ -22,7 +21,7 @@ export interface DriveOptions {
   readonly killEveryMs?: number;
 }
 
-export async function drive(options: DriveOptions): Promise<RunSamples> {
+export async function drive(options: DriveOptions): Promise<Omit<RunSamples, 'batchSize'>> {
   const state = mkdtempSync(join(tmpdir(), 'cuttlefish-bench-'));
   const progress = new Map<number, ProgressRow>();
   const peaks = new Map<string, number>();
@@ -57,7 +56,6 @@ export async function drive(options: DriveOptions): Promise<RunSamples> {
     return {
       spawnedAtMs,
       endedAtMs,
-      batchSize: options.batchSize,
       progress: [...progress.values()].sort((a, b) => a.beat - b.beat),
       events: readLines<EventRow>(result.artifacts.events).sort((a, b) => a.atMs - b.atMs),
       epochs: readLines<EpochRow>(result.artifacts.metrics),

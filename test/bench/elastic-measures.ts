@@ -6,7 +6,7 @@
  */
 import type { EventRow } from '../../core/run.ts';
 import { type Measure, median } from './measures.ts';
-import type { RunSamples, TaskSamples } from './samples.ts';
+import type { RunSamples, StepSample, TaskSamples } from './samples.ts';
 
 export function elasticMeasures(label: string, run: RunSamples): Measure[] {
   const measures: Measure[] = [];
@@ -19,13 +19,12 @@ export function elasticMeasures(label: string, run: RunSamples): Measure[] {
     const next = nextStep(run.tasks, formed.atMs);
     if (strike.action === 'kill') add('kill -9 to next committed step', next && next - strike.atMs);
     if (strike.action === 'pause') add('hung to fenced', formed.atMs - strike.atMs);
-    const joined = joinedAfter(run, formed.atMs);
+    const joined = joinedAfter(run, strike.atMs);
     if (joined === undefined) continue;
-    add(
-      'replacement: process start to first step',
-      joined.task.steps[0] && joined.firstStepMs - joined.task.startedAtMs,
-    );
-    add('pause of the survivors when it joins', pauseAround(run, joined.task, joined.firstStepMs), 'steps');
+    const { task, first } = joined;
+    add('replacement: process start to first step', first.atMs - task.startedAtMs);
+    add('pause of the survivors when it is counted in', pauseAt(run, joined), 'steps');
+    add('longest pause of the survivors around it', longestPauseAround(run, joined), 'steps');
   }
   if (run.events.some(({ event }) => event === 'chaos.injected')) add('steps repeated', run.result.lostSteps, 'steps');
   return measures;
@@ -41,21 +40,52 @@ function nextStep(tasks: readonly TaskSamples[], afterMs: number): number | unde
   return next.length === 0 ? undefined : Math.min(...next.map(({ atMs }) => atMs));
 }
 
-function joinedAfter({ tasks }: RunSamples, afterMs: number): { task: TaskSamples; firstStepMs: number } | undefined {
-  const task = tasks.find(({ startedAtMs, steps }) => startedAtMs >= afterMs && steps.length > 0);
-  return task === undefined ? undefined : { task, firstStepMs: task.steps[0]?.atMs ?? Number.NaN };
+interface Joined {
+  readonly task: TaskSamples;
+  readonly first: StepSample;
 }
 
-/** How long the others went without a step at most while the newcomer came in, less the step itself, in their usual steps. */
-function pauseAround({ tasks }: RunSamples, newcomer: TaskSamples, firstStepMs: number): number | undefined {
-  const windowMs = 1000;
+/** Whose process was started after this, and which was the first step that it had a share in. */
+function joinedAfter({ tasks }: RunSamples, afterMs: number): Joined | undefined {
   for (const task of tasks) {
-    const times = task.steps.map(({ atMs }) => atMs).filter((atMs) => Math.abs(atMs - firstStepMs) < windowMs);
-    if (task === newcomer || times.length < 20) continue;
-    const gaps = times.slice(1).map((atMs, i) => atMs - (times[i] as number));
-    const usual = Math.max(1, median(gaps));
-    const during = gaps.filter((_, i) => Math.abs((times[i + 1] as number) - firstStepMs) < windowMs / 4);
-    return (Math.max(...during) - usual) / usual;
+    const [first] = task.steps;
+    if (task.startedAtMs >= afterMs && first !== undefined) return { task, first };
+  }
+  return undefined;
+}
+
+/** What the first step with the newcomer took more than usual, in usual steps. */
+function pauseAt(run: RunSamples, joined: Joined): number | undefined {
+  const around = gapsAround(run, joined);
+  const gap = around?.gaps.find(({ step }) => step === joined.first.step);
+  return gap && around && (gap.ms - around.usualMs) / around.usualMs;
+}
+
+/** The same of the longest step from a quarter of a second before it to as much after: what else held them up. */
+function longestPauseAround(run: RunSamples, joined: Joined): number | undefined {
+  const around = gapsAround(run, joined);
+  if (around === undefined) return undefined;
+  const during = around.gaps.filter(({ atMs }) => Math.abs(atMs - joined.first.atMs) < windowMs / 4);
+  return (Math.max(...during.map(({ ms }) => ms)) - around.usualMs) / around.usualMs;
+}
+
+const windowMs = 1000;
+
+interface Gap extends StepSample {
+  /** Since the step before. */
+  readonly ms: number;
+}
+
+/** The steps of one of the others from a second before until a second after, and how long one usually takes. */
+function gapsAround(
+  { tasks }: RunSamples,
+  { task: newcomer, first }: Joined,
+): { readonly gaps: readonly Gap[]; readonly usualMs: number } | undefined {
+  for (const task of tasks) {
+    const near = task.steps.filter(({ atMs }) => Math.abs(atMs - first.atMs) < windowMs);
+    if (task === newcomer || near.length < 20) continue;
+    const gaps = near.slice(1).map((step, i) => ({ ...step, ms: step.atMs - (near[i] as StepSample).atMs }));
+    return { gaps, usualMs: Math.max(1, median(gaps.map(({ ms }) => ms))) };
   }
   return undefined;
 }

@@ -1,19 +1,16 @@
 /**
  * What the engines cost by themselves, without wire and workflow: products of matrices, and whole training steps of a few
- * networks in eight shards. All engines take turns in short slices, so that a busy machine is as busy for each.
- *
- * Time is processor time of this process. The fastest fifth is given beside the median: on a shared machine it is nearer to
- * what the code costs.
+ * networks in eight shards. All engines take turns.
  */
 import { createEngine } from '../../container/engine/create.ts';
-import { Bench } from '../../container/engine/plan/bench.ts';
 import { probe } from '../../container/engine/plan/kernels.ts';
 import type { KeyedBatch } from '../../container/engine/port.ts';
 import { TreeSum } from '../../core/gang/tree-sum.ts';
 import { inferNetwork } from '../../core/network.ts';
 import type { EnginePlan, LayerPlan } from '../../core/plan.ts';
 import { keyed } from '../../core/random.ts';
-import { median } from './measures.ts';
+import { rates } from './products.ts';
+import { type Runner, takeTurns } from './turns.ts';
 
 const dense = (name: string, units: number, activation: 'relu' | 'softmax'): LayerPlan => ({
   kind: 'dense',
@@ -71,66 +68,8 @@ interface Line {
   readonly fast: number;
 }
 
-interface Runner {
-  readonly engine: string;
-  readonly run: () => void;
-}
-
 /** As many as a batch has by default. */
 const shards = 8;
-const sliceMs = 10;
-const slices = 60;
-
-function cpuMs(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1000;
-}
-
-/** Milliseconds a call, in turns. */
-function compare(what: string, runners: readonly Runner[], unit: string, from: (ms: number) => number): Line[] {
-  const prepared = runners.map(({ engine, run }) => {
-    // Until the compiler has done its best.
-    const begin = cpuMs();
-    let calls = 0;
-    for (; cpuMs() - begin < 1000; calls += 1) run();
-    return { engine, run, calls: Math.max(1, Math.round((calls * sliceMs) / 1000)), times: [] as number[] };
-  });
-  for (let slice = 0; slice < slices; slice += 1) {
-    for (const { run, calls, times } of prepared) {
-      const begin = cpuMs();
-      for (let i = 0; i < calls; i += 1) run();
-      times.push((cpuMs() - begin) / calls);
-    }
-  }
-  return prepared.map(({ engine, times }) => {
-    const fast = [...times].sort((a, b) => a - b)[Math.floor(slices / 5)] as number;
-    return { what, engine, unit, median: from(median(times)), fast: from(fast) };
-  });
-}
-
-function products(): Line[] {
-  const shapes = [
-    [128, 128, 784, false],
-    [784, 128, 128, true],
-    [256, 256, 256, false],
-  ] as const;
-  const providers = (['exact', 'portable', 'native'] as const).filter((provider) => probe(provider).kind === 'works');
-  return shapes.flatMap(([m, n, k, turned]) => {
-    const runners = providers.map((engine): Runner => {
-      const bench = new Bench(engine);
-      const [a, b, c] = [m * k, k * n, m * n].map((length) => bench.fixed(length).offset) as [number, number, number];
-      const scratch = bench.fixed(bench.kernels.productScratch() / 4).offset;
-      const random = keyed(1, m);
-      for (const [at, length] of [[a, m * k] as const, [b, k * n] as const]) {
-        bench.floats(at, length).set(Array.from({ length }, () => random.normal()));
-      }
-      const [row, column] = turned ? [1, m] : [k, 1];
-      return { engine, run: () => bench.kernels.product(m, n, k, a, row, column, b, n, 1, c, n, 0, scratch) };
-    });
-    const what = `product ${m} x ${n} x ${k}${turned ? ', left side turned' : ''}`;
-    return compare(what, runners, 'GFLOP/s', (ms) => (2 * m * n * k) / ms / 1e6);
-  });
-}
 
 function shardsOf(inputShape: readonly number[], batch: number): KeyedBatch[] {
   const random = keyed(2, batch);
@@ -190,13 +129,13 @@ async function steps(): Promise<Line[]> {
         },
       });
     }
-    lines.push(...compare(`step of ${what}, batch ${batch}`, runners, 'ms', (ms) => ms));
+    lines.push(...takeTurns(runners).map((cost) => ({ what: `step of ${what}, batch ${batch}`, unit: 'ms', ...cost })));
   }
   return lines;
 }
 
 export async function main(args: readonly string[]): Promise<void> {
-  const lines = [...products(), ...(await steps())];
+  const lines = [...rates().map((rate) => ({ ...rate, unit: 'GFLOP/s' })), ...(await steps())];
   if (args.includes('--json')) {
     console.log(JSON.stringify(lines));
     return;

@@ -4,9 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { describeMachine, table } from './machine.ts';
+import { nativeMissing } from './machine-limits.ts';
 import { type Measure, ratios, summarise } from './measures.ts';
 import { findPeer } from './peer.ts';
-import { type Bench, differing, type Part, type PartName, parts } from './scenarios.ts';
+import { type Bench, differing, type Part } from './scenario.ts';
+import { type PartName, parts } from './scenarios.ts';
 import { prepareData } from './workloads.ts';
 
 const names = Object.keys(parts) as PartName[];
@@ -34,7 +36,7 @@ export async function main(root: string, argv: readonly string[]): Promise<void>
     const machine = describeMachine();
     const data = await prepareData(folder, values.data);
     const peer = values['no-peer'] ? ({ kind: 'absent', why: 'not asked for' } as const) : findPeer(root);
-    const bench: Bench = { root, folder, data, peer };
+    const bench: Bench = { root, folder, data, peer, nativeMissing: await nativeMissing(root) };
     const chosen: readonly Part[] = names.filter((name) => only.includes(name)).map((name) => parts[name]);
     const measures = await runAll(bench, chosen, repeats);
     const rows = summarise(measures);
@@ -48,6 +50,7 @@ export async function main(root: string, argv: readonly string[]): Promise<void>
       ...chosen.map(({ about }) => about),
       `data: ${data.name}, ${data.samples} samples`,
       ...(machine.loadAtStart > 0.5 ? [`the machine was busy at the start (load ${machine.loadAtStart})`] : []),
+      ...(bench.nativeMissing === '' ? [] : [`engine native skipped: ${bench.nativeMissing}`]),
       ...(differing().length > 0 ? ['equal configs ended with different weights; expected the same'] : []),
       peer.kind === 'found' ? `PyTorch ${peer.version}` : `peer skipped: ${peer.why}`,
     ];

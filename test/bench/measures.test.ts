@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { RunResult } from '../../core/result.ts';
 import type { EventRow, ProgressRow, TaskProgress } from '../../core/run.ts';
 import { elasticMeasures } from './elastic-measures.ts';
-import { firstStepAfter, measure, median, ratios, shares, stepsPerSecond, summarise } from './measures.ts';
+import { firstStepAfter, measure, median, ratios, shares, stepsPerSecond, stepTimeMs, summarise } from './measures.ts';
 import type { RunSamples } from './samples.ts';
 
 const task = (fields: Partial<TaskProgress> = {}): TaskProgress => ({
@@ -66,11 +66,25 @@ describe('measures of the bench', () => {
       row(900, 21),
       row(1000, 31),
       row(1100, 32, { generation: 2 }),
+      row(1200, 62, { generation: 2, epoch: 2 }),
     ];
     expect(stepsPerSecond(rows)).toBe(100);
     expect(stepsPerSecond([row(0, 0)])).toBeUndefined();
     const warm = [row(0, 0), row(1000, 10), row(1100, 20, { epoch: 2 }), row(1200, 60, { epoch: 2 })];
     expect(stepsPerSecond(warm)).toBe(400);
+  });
+
+  it('take the time of a step from windows of ten, so that what comes every ten steps is in each', () => {
+    // Every tenth step takes 20 ms longer; an evaluation after 100 steps.
+    const at = (step: number) => 10 * step + 20 * Math.floor(step / 10) + (step < 100 ? 0 : 500);
+    const steps = Array.from({ length: 200 }, (_, step) => ({ step, atMs: at(step) }));
+    const result = { steps: 200, epochs: 2 } as RunResult;
+    const tasks = [{ taskId: 'a', startedAtMs: 0, peakMemoryMiB: 1, steps }];
+    expect(stepTimeMs(run({ result, tasks }))).toBe(12);
+    const broken = [
+      { taskId: 'a', startedAtMs: 0, peakMemoryMiB: 1, steps: steps.filter(({ step }) => step % 10 > 0) },
+    ];
+    expect(stepTimeMs(run({ result, tasks: broken }))).toBeUndefined();
   });
 
   it('take the first step back to its time with the speed that follows', () => {
@@ -80,9 +94,11 @@ describe('measures of the bench', () => {
   });
 
   it('tell from the logged steps what a kill, a hang and a newcomer cost the others', () => {
-    const every = (ms: number, from: number, to: number) =>
-      Array.from({ length: (to - from) / ms }, (_, i) => ({ step: i, atMs: from + i * ms }));
-    const stayed = [...every(10, 1000, 2000), ...every(10, 2040, 3000), ...every(10, 3025, 5000)];
+    const every = (ms: number, from: number, to: number, firstStep: number) =>
+      Array.from({ length: (to - from) / ms }, (_, i) => ({ step: firstStep + i, atMs: from + i * ms }));
+    // 96 steps after the kill, the last of them at 2990.
+    const stayed = [...every(10, 1000, 2000, 0), ...every(10, 2040, 3000, 100), ...every(10, 3025, 5000, 196)];
+    const held = stayed.map((step) => (step.step > 190 && step.step < 196 ? { ...step, atMs: step.atMs + 8 } : step));
     const samples = run({
       events: [
         event('generation.formed', 1000),
@@ -93,17 +109,18 @@ describe('measures of the bench', () => {
         event('generation.formed', 4800),
       ],
       tasks: [
-        { taskId: 'a', startedAtMs: 0, peakMemoryMiB: 1, steps: stayed },
-        { taskId: 'b', startedAtMs: 1, peakMemoryMiB: 1, steps: every(10, 1000, 1990) },
-        { taskId: 'c', startedAtMs: 2600, peakMemoryMiB: 1, steps: every(10, 3030, 3990) },
+        { taskId: 'a', startedAtMs: 0, peakMemoryMiB: 1, steps: held },
+        { taskId: 'b', startedAtMs: 1, peakMemoryMiB: 1, steps: every(10, 1000, 1990, 0) },
+        { taskId: 'c', startedAtMs: 2010, peakMemoryMiB: 1, steps: every(10, 3025, 3985, 196) },
       ],
     });
     const told = Object.fromEntries(elasticMeasures('x', samples).map(({ name, value }) => [name.slice(3), value]));
     expect(told).toEqual({
       'kill -9 to next committed step': 45,
-      'replacement: process start to first step': 430,
-      // 35 ms where 10 are usual.
-      'pause of the survivors when it joins': 2.5,
+      'replacement: process start to first step': 1015,
+      // From 2998 on for 27 ms, where 10 are usual; another took 18.
+      'pause of the survivors when it is counted in': 1.7,
+      'longest pause of the survivors around it': 1.7,
       'hung to fenced': 800,
       'steps repeated': 0,
     });
@@ -117,6 +134,12 @@ describe('measures of the bench', () => {
       { name: 's', of: 'a', to: 'c' },
     ];
     expect(ratios(wanted, [row('a', 3), row('b', 2)])).toEqual([{ name: 'r', unit: 'times', value: 1.5 }]);
+    const share = { name: 'share', of: 'r', to: 'b' };
+    expect(ratios([...wanted, share], [row('a', 3), row('b', 2)]).at(-1)).toEqual({
+      name: 'share',
+      unit: 'times',
+      value: 0.75,
+    });
   });
 
   it('leave out what these samples do not say', () => {

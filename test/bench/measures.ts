@@ -5,7 +5,7 @@
  *  BM1 A measure that cannot be taken from these samples is absent, never 0.
  */
 import type { ProgressRow } from '../../core/run.ts';
-import type { RunSamples } from './samples.ts';
+import type { RunSamples, StepSample } from './samples.ts';
 
 export interface Measure {
   readonly name: string;
@@ -22,7 +22,7 @@ export interface Summary {
   readonly repeats: number;
 }
 
-/** Medians of one thing against another, both measured in this run. */
+/** Medians of one thing against another, both measured in this run; either may be a ratio that stands before this one. */
 export interface Ratio {
   readonly name: string;
   readonly of: string;
@@ -30,9 +30,12 @@ export interface Ratio {
 }
 
 export function ratios(wanted: readonly Ratio[], rows: readonly Summary[]): Measure[] {
+  const known = new Map(rows.map(({ name, median }) => [name, median]));
   return wanted.flatMap(({ name, of, to }) => {
-    const [above, below] = [of, to].map((wantedName) => rows.find((row) => row.name === wantedName)?.median);
-    return above === undefined || below === undefined ? [] : [{ name, unit: 'times', value: above / below }];
+    const [above, below] = [known.get(of), known.get(to)];
+    if (above === undefined || below === undefined) return [];
+    known.set(name, above / below);
+    return [{ name, unit: 'times', value: above / below }];
   });
 }
 
@@ -61,7 +64,7 @@ export function summarise(measures: readonly Measure[]): Summary[] {
   });
 }
 
-/** Steps per second between neighbouring progress rows of one generation in which everybody was training. */
+/** Steps per second between neighbouring progress rows of one generation and epoch in which everybody was training. */
 export function stepsPerSecond(progress: readonly ProgressRow[]): number | undefined {
   // The first epoch warms up, and draws the digits; it counts only when there is no other.
   const warm = speeds(progress.filter((row) => row.epoch > 1));
@@ -73,10 +76,28 @@ function speeds(progress: readonly ProgressRow[]): number[] {
   const found: number[] = [];
   for (const [before, after] of pairs(progress)) {
     const training = [before, after].every((row) => row.tasks.every((task) => task.state === 'training'));
-    if (before.generation !== after.generation || !training || after.step <= before.step) continue;
+    const together = before.generation === after.generation && before.epoch === after.epoch;
+    if (!together || !training || after.step <= before.step) continue;
     found.push(((after.step - before.step) * 1000) / (after.atMs - before.atMs));
   }
   return found;
+}
+
+/** As many as between two checkpoints, where the bench saves every so often: each window then has one in it. */
+const windowSteps = 10;
+
+/** Milliseconds a step, from the steps that every task logged: the median of all windows of ten within one epoch. */
+export function stepTimeMs({ tasks, result }: RunSamples): number | undefined {
+  const stepsPerEpoch = result.steps / result.epochs;
+  const windows = tasks.flatMap(({ steps }) =>
+    steps.slice(windowSteps).flatMap(({ step, atMs }, i) => {
+      const first = steps[i] as StepSample;
+      const whole = step - first.step === windowSteps;
+      const oneEpoch = Math.floor(first.step / stepsPerEpoch) === Math.floor(step / stepsPerEpoch);
+      return whole && oneEpoch ? [(atMs - first.atMs) / windowSteps] : [];
+    }),
+  );
+  return windows.length === 0 ? undefined : median(windows);
 }
 
 /**
@@ -127,6 +148,7 @@ export function measure(label: string, run: RunSamples): Measure[] {
   const speed = stepsPerSecond(run.progress);
   add('steps per second', '1/s', speed);
   add('samples per second', '1/s', speed === undefined ? undefined : speed * run.batchSize);
+  add('step time', 'ms', stepTimeMs(run));
   const whole = run.epochs.slice(1).map((epoch) => epoch.samplesPerSecond);
   add('samples per second, with evaluation', '1/s', whole.length === 0 ? undefined : median(whole));
   const share = shares(run.progress);

@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Measure, median } from './measures.ts';
-import type { BenchData, NetworkName } from './workloads.ts';
+import type { NetworkName, TrainingSet } from './workloads.ts';
 
 export type Peer =
   | { readonly kind: 'found'; readonly version: string; readonly scripts: string }
@@ -27,7 +27,7 @@ export interface PeerRun {
   /** Of all processes together. */
   readonly batchSize: number;
   readonly epochs: number;
-  readonly data: BenchData;
+  readonly data: TrainingSet;
 }
 
 export async function peerSpeed(peer: Peer, run: PeerRun): Promise<readonly Measure[]> {

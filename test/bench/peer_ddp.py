@@ -30,6 +30,7 @@ def dense(*sizes):
 networks = {
     "mlp": lambda: dense(784, 128, 128, 10),
     "wide": lambda: dense(784, 512, 512, 10),
+    "large": lambda: dense(784, 1024, 1024, 10),
     "lenet": lambda: [
         nn.Unflatten(1, (1, 28, 28)),
         *(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),

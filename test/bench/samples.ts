@@ -22,5 +22,10 @@ export interface TaskSamples {
   /** The greatest resident size of the process, where the system tells. */
   readonly peakMemoryMiB: number | undefined;
   /** Steps as this task applied them; empty unless the run logged them. */
-  readonly steps: readonly { readonly step: number; readonly atMs: number }[];
+  readonly steps: readonly StepSample[];
+}
+
+export interface StepSample {
+  readonly step: number;
+  readonly atMs: number;
 }

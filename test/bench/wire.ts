@@ -1,7 +1,8 @@
 /** All-reduce by itself: our wire in processes of its own, and gloo beside it. */
-import { type ChildProcess, fork } from 'node:child_process';
+import { fork } from 'node:child_process';
 import { join } from 'node:path';
 import type { Order, Way } from './all-reduce.ts';
+import { answerOf } from './children.ts';
 import type { Measure } from './measures.ts';
 
 export const sizesMB = [0.5, 4, 40] as const;
@@ -35,11 +36,4 @@ async function together(script: string, order: Omit<Order, 'rank'>): Promise<num
   } finally {
     for (const child of children) child.kill('SIGKILL');
   }
-}
-
-function answerOf<T>(child: ChildProcess): Promise<T> {
-  return new Promise((resolve, reject) => {
-    child.once('message', (message) => resolve(message as T));
-    child.once('exit', (code, signal) => reject(new Error(`a process of the all-reduce ended with ${signal ?? code}`)));
-  });
 }

@@ -1,5 +1,5 @@
 /** Data and networks of the bench, as a config of ours and as what the peer is told. */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readDataFile } from '../../cloud/read-data.ts';
 import { generateDigits } from '../../core/data/digits.ts';
@@ -10,7 +10,7 @@ const dense = (units: number, activation = 'relu'): string => `dense: {units: ${
 const conv = (filters: number, padding: string): string =>
   `conv2d: {filters: ${filters}, kernelSize: 5, padding: ${padding}, activation: relu}`;
 
-/** 784-128-128-10, LeNet-5 with rectifiers, and one whose step is all products of matrices. */
+/** 784-128-128-10, LeNet-5 with rectifiers, one whose step is all products of matrices, one with a large gradient. */
 const networks = {
   mlp: [dense(128), dense(128), dense(10, 'softmax')],
   lenet: [
@@ -24,12 +24,14 @@ const networks = {
     dense(10, 'softmax'),
   ],
   wide: [dense(512), dense(512), dense(10, 'softmax')],
+  large: [dense(1024), dense(1024), dense(10, 'softmax')],
 } as const;
 export type NetworkName = keyof typeof networks;
 
-export interface BenchData {
-  readonly name: string;
-  readonly isMnist: boolean;
+export type EngineName = 'exact' | 'portable' | 'native';
+
+/** Samples to train on. */
+export interface TrainingSet {
   readonly samples: number;
   /** Training pixels, then labels, one byte each, for the peer. */
   readonly rawPath: string;
@@ -37,51 +39,99 @@ export interface BenchData {
   readonly block: string;
 }
 
+export interface BenchData extends TrainingSet {
+  readonly name: string;
+  /** The folder of MNIST, where it was given. */
+  readonly mnist?: string;
+  /** The first of them, for networks that take long: how fast they are does not depend on how many there are. */
+  readonly first: TrainingSet;
+}
+
 export interface Workload {
   readonly network: NetworkName;
   /** Of all workers together. */
   readonly batchSize: number;
   readonly epochs: number;
-  readonly optimizer?: string;
-  /** Further fields of `training`, and further blocks. */
-  readonly training?: string;
+  /** Only the first samples. */
+  readonly small?: boolean;
+  readonly engine?: EngineName;
+  /** Further blocks. */
   readonly more?: string;
 }
 
+export const setOf = (data: BenchData, { small = false }: Pick<Workload, 'small'>): TrainingSet =>
+  small ? data.first : data;
+
 export function configText(data: BenchData, workload: Workload): string {
-  const { network, batchSize, epochs, training = '', more = '' } = workload;
-  const { optimizer = '{kind: sgd, learningRate: 0.05}' } = workload;
+  const { network, batchSize, epochs, engine = 'exact', more = '' } = workload;
   return `version: 1
 name: bench
-data: ${data.block}
+data: ${setOf(data, workload).block}
 network:
   layers:
 ${networks[network].map((layer) => `    - ${layer}\n`).join('')}training:
   epochs: ${epochs}
   batchSize: ${batchSize}
-  optimizer: ${optimizer}
-${training}${more}`;
+  optimizer: {kind: sgd, learningRate: 0.05}
+engine: ${engine}
+${more}`;
 }
 
+const smallSize = 20_000;
+/** Evaluated after each epoch: not what is measured. */
+const smallTestSize = 2000;
+
 export async function prepareData(folder: string, path: string | undefined): Promise<BenchData> {
-  const rawPath = join(folder, 'train.raw');
   if (path === undefined) {
-    const samples = 20_000;
-    const { pixels, labels } = generateDigits(1, 'train', samples, 0.2);
-    writeFileSync(rawPath, Buffer.concat([pixels, labels]));
-    const block = `{source: digits, samples: ${samples}, testSamples: 2000}`;
-    return { name: 'drawn digits; give MNIST with --data DIR', isMnist: false, samples, rawPath, block };
+    const { pixels, labels } = generateDigits(1, 'train', smallSize, 0.2);
+    const block = `{source: digits, samples: ${smallSize}, testSamples: ${smallTestSize}}`;
+    const drawn = { samples: smallSize, rawPath: writeRaw(folder, 'digits', pixels, labels), block };
+    return { ...drawn, name: 'drawn digits; give MNIST with --data DIR', first: drawn };
   }
   const datasets = {
     read: async (uri: string) => (existsSync(uri) ? new Uint8Array(readFileSync(uri)) : undefined),
     list: async () => undefined,
   };
   const files = findIdxFiles(path, existsSync(path) ? readdirSync(path) : undefined, true);
-  const imagesPath = join(path, files.trainImages);
-  const labelsPath = join(path, files.trainLabels);
-  const images = parseIdxImages(imagesPath, await readDataFile(datasets, imagesPath));
-  const labels = parseIdxLabels(labelsPath, await readDataFile(datasets, labelsPath), 10);
-  writeFileSync(rawPath, Buffer.concat([images.pixels, labels]));
-  const block = `{source: mnist, path: ${JSON.stringify(path)}}`;
-  return { name: 'MNIST', isMnist: true, samples: images.count, rawPath, block };
+  const read = async (name: string): Promise<Uint8Array> => readDataFile(datasets, join(path, name));
+  const own = join(folder, 'first');
+  mkdirSync(own);
+  const parts = [
+    ['train', files.trainImages, files.trainLabels, smallSize],
+    ['t10k', files.testImages ?? '', files.testLabels ?? '', smallTestSize],
+  ] as const;
+  for (const [part, images, labels, count] of parts) {
+    writeFileSync(join(own, `${part}-images-idx3-ubyte`), firstOf(await read(images), 16, 784, count));
+    writeFileSync(join(own, `${part}-labels-idx1-ubyte`), firstOf(await read(labels), 8, 1, count));
+  }
+  const images = parseIdxImages(files.trainImages, await read(files.trainImages));
+  const labels = parseIdxLabels(files.trainLabels, await read(files.trainLabels), 10);
+  const { count: samples, pixels } = images;
+  return {
+    name: 'MNIST',
+    mnist: path,
+    samples,
+    rawPath: writeRaw(folder, 'mnist', pixels, labels),
+    block: blockOf(path),
+    first: {
+      samples: smallSize,
+      rawPath: writeRaw(folder, 'first', pixels.subarray(0, smallSize * 784), labels.subarray(0, smallSize)),
+      block: blockOf(own),
+    },
+  };
+}
+
+const blockOf = (path: string): string => `{source: mnist, path: ${JSON.stringify(path)}}`;
+
+function writeRaw(folder: string, name: string, pixels: Uint8Array, labels: Uint8Array): string {
+  const path = join(folder, `${name}.raw`);
+  writeFileSync(path, Buffer.concat([pixels, labels]));
+  return path;
+}
+
+/** An IDX file of the first samples of this one: its header counts them in its second word. */
+function firstOf(file: Uint8Array, headerBytes: number, sampleBytes: number, count: number): Uint8Array {
+  const part = file.slice(0, headerBytes + count * sampleBytes);
+  new DataView(part.buffer).setUint32(4, count);
+  return part;
 }
