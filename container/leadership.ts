@@ -6,7 +6,8 @@
  *  LS1 The lease is taken under the version that was read, and only when it is free, its holder is known to be gone, or
  *      it did not move for its whole duration on our own clock: no two machines' clocks are compared.
  *  LS2 A generation is committed only by the holder of the lease, and the fences of `progress`, `checkpoints` and `outcome`
- *      are raised before it is used (T1).
+ *      are raised before it is used (T1). Every write of this is under the version that was read, so that it makes no
+ *      difference how early that was: all is read at once, and it takes four rounds when nobody interferes.
  *  LS3 Losing the lease ends our leading: the next write that finds it out reports `lease-other`.
  *  LS4 A write whose answer was lost may have been done: what the row then says of us is taken for the answer.
  *  LS5 Once there is an outcome nobody leads any more (R7).
@@ -189,8 +190,14 @@ export class Leadership {
     const { generation, leader } = gang;
     const row: GangRow = { generation, leader, members: membersOf(gang), fromStep, atMs: clock.now(), why };
     for (let round = 0; round < maxRounds; round += 1) {
-      if (!this.compare(await table.get<LeaderRow>(runId, keys.leader))) return;
-      const before = await table.get<GangRow>(runId, keys.gang);
+      const [holder, before, outcome, checkpoints, progress] = await Promise.all([
+        table.get<LeaderRow>(runId, keys.leader),
+        table.get<GangRow>(runId, keys.gang),
+        table.get<OutcomeRow>(runId, keys.outcome),
+        table.get<CheckpointIndex>(runId, keys.checkpoints),
+        table.get<ProgressRow>(runId, keys.progress),
+      ]);
+      if (!this.compare(holder)) return;
       const done = before?.value.generation === generation && before.value.leader === leader;
       if (!done && before !== undefined && before.value.generation >= generation) {
         this.post({ type: 'generation-refused', current: before.value.generation });
@@ -198,14 +205,14 @@ export class Leadership {
       }
       const when = before === undefined ? ({ absent: true } as const) : { version: before.version };
       if (!done && (await table.put(runId, keys.gang, row, when)).kind === 'conflict') continue;
-      await this.enforce(generation);
+      await this.enforce(generation, { outcome, checkpoints, progress });
       return;
     }
     throw contended(`the gang of "${runId}"`);
   }
 
   /** The row is written; from here on nothing of an older generation is accepted. */
-  private async enforce(generation: number): Promise<void> {
+  private async enforce(generation: number, { outcome, checkpoints, progress }: Fenced): Promise<void> {
     const { clock } = this.cloud;
     const noCheckpoints: CheckpointIndex = { manifests: [], damaged: [] };
     const noProgress: ProgressRow = {
@@ -221,36 +228,41 @@ export class Leadership {
       worldSize: 0,
       tasks: [],
     };
-    const isSettled = (outcome: OutcomeRow): boolean => outcome.kind !== 'pending';
+    const isSettled = (row: OutcomeRow): boolean => row.kind !== 'pending';
     // The outcome first: once there is one, nothing more is written.
-    const found =
-      (await this.raiseFence(generation, keys.outcome, pendingOutcome, isSettled)) ??
-      (await this.raiseFence(generation, keys.checkpoints, noCheckpoints)) ??
-      (await this.raiseFence(generation, keys.progress, noProgress));
+    let found = await this.raiseFence(generation, keys.outcome, outcome, pendingOutcome, isSettled);
+    if (found === undefined) {
+      const others = await Promise.all([
+        this.raiseFence(generation, keys.checkpoints, checkpoints, noCheckpoints),
+        this.raiseFence(generation, keys.progress, progress, noProgress),
+      ]);
+      found = others.find((one) => one !== undefined);
+    }
     if (found === undefined) this.post({ type: 'generation-committed', generation });
     else if (found.kind === 'final') this.post({ type: 'training-over' });
     else this.post({ type: 'generation-refused', current: found.fence });
   }
 
-  /** What stood in the way; undefined when the row has the fence now. */
+  /** What stood in the way; undefined when the row, which was `seen` so, has the fence now. */
   private async raiseFence<T>(
     generation: number,
     key: string,
+    seen: Row<T> | undefined,
     empty: T,
     isFinal: (value: T) => boolean = () => false,
-  ): Promise<{ readonly kind: 'final' } | { readonly kind: 'fenced'; readonly fence: number } | undefined> {
+  ): Promise<Obstacle | undefined> {
     const { table } = this.cloud;
     const { runId } = this.plan;
+    let row = seen;
     for (let round = 0; round < maxRounds; round += 1) {
-      const row = await table.get<T>(runId, key);
-      if (row === undefined) {
-        await table.put(runId, key, empty, { absent: true });
-        continue;
+      if (row === undefined) await table.put(runId, key, empty, { absent: true });
+      else {
+        if (isFinal(row.value)) return { kind: 'final' };
+        if (row.fence > generation) return { kind: 'fenced', fence: row.fence };
+        const when = { version: row.version, fence: generation };
+        if ((await table.put(runId, key, row.value, when)).kind === 'stored') return undefined;
       }
-      if (isFinal(row.value)) return { kind: 'final' };
-      if (row.fence > generation) return { kind: 'fenced', fence: row.fence };
-      const when = { version: row.version, fence: generation };
-      if ((await table.put(runId, key, row.value, when)).kind === 'stored') return undefined;
+      row = await table.get<T>(runId, key);
     }
     throw contended(`row "${key}" of "${runId}"`);
   }
@@ -283,6 +295,16 @@ export class Leadership {
     await record(this.cloud, this.plan.runId, event, { by: this.self.slot, ...detail });
   }
 }
+
+/** The rows that only the newest generation may write, as they were found. */
+interface Fenced {
+  readonly outcome: Row<OutcomeRow> | undefined;
+  readonly checkpoints: Row<CheckpointIndex> | undefined;
+  readonly progress: Row<ProgressRow> | undefined;
+}
+
+/** There is an outcome, or a newer generation. */
+type Obstacle = { readonly kind: 'final' } | { readonly kind: 'fenced'; readonly fence: number };
 
 /** What keeps the place of the outcome until there is one: it carries the fence. */
 const pendingOutcome: OutcomeRow = {

@@ -226,8 +226,8 @@ export const planted: readonly Planted[] = [
   bug(
     'a generation is used before its fences are raised',
     leadership,
-    'await this.enforce(generation);',
-    "this.post({ type: 'generation-committed', generation });\n      await this.enforce(generation);",
+    'await this.enforce(generation, {',
+    "this.post({ type: 'generation-committed', generation });\n      await this.enforce(generation, {",
   ),
   bug(
     'a generation begins with the least step',
@@ -390,8 +390,8 @@ export const planted: readonly Planted[] = [
   bug(
     'fences are not raised',
     leadership,
-    '(await this.raiseFence(generation, keys.checkpoints, noCheckpoints)) ??\n      (await this.raiseFence(generation, keys.progress, noProgress));',
-    'undefined;',
+    'if (found === undefined) {\n      const others',
+    'if (found === null) {\n      const others',
   ),
   bug(
     'the progress of a replaced leader is written',
