@@ -91,6 +91,13 @@ export function overridesOf(options: OverrideOptions, launch: 'local' | undefine
   };
 }
 
+/** What to say when the workers have more threads on this machine than it has processors. */
+export function crowded({ cluster: { worker, workers } }: Config, processors: number): string | undefined {
+  const { threads = 1 } = worker;
+  if (threads === 1 || threads * workers.max <= processors) return undefined;
+  return `${workers.max} worker(s) with ${threads} threads each are more than the ${processors} processor(s) of this machine: they will wait for each other`;
+}
+
 /** `4` aims at four and goes on with fewer, as in a config; `2:4` never goes below two. */
 export function workersOf(text: string): { readonly min: number; readonly max: number } {
   const [first, second] = text.split(':').map(Number);

@@ -239,7 +239,8 @@ async function openWorkbench(cloud: Cloud, plan: RunPlan) {
   const text = topology === undefined ? {} : { topology: new TextDecoder().decode(topology.body) };
   const checkpoints = await cloud.table.get<CheckpointIndex>(plan.runId, keys.checkpoints);
   const begun = checkpoints?.value.manifests[0]?.engine;
-  const options = { ...text, warn, ...(begun === undefined ? {} : { begun }) };
+  const threads = plan.cluster.threads.count;
+  const options = { ...text, warn, threads, ...(begun === undefined ? {} : { begun }) };
   const [engine, data] = await Promise.all([createEngine(plan, options), loadDataset(plan, cloud.datasets)]);
   return { engine, data };
 }

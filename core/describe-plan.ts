@@ -149,6 +149,7 @@ function rolesOf({ cluster }: RunPlan): RolePlan[] {
 }
 
 function taskRows(plan: RunPlan): Rows {
+  const { threads } = plan.cluster;
   return [
     ['role', 'count', 'vCPU', 'memory', 'needs', 'when lost'],
     ...rolesOf(plan).map(({ role, min, max, cpu, memoryMiB, memoryNeededMiB, onLoss }) => [
@@ -159,6 +160,7 @@ function taskRows(plan: RunPlan): Rows {
       `${count(memoryNeededMiB)} MiB (${Math.round((100 * memoryNeededMiB) / memoryMiB)} %)`,
       onLoss,
     ]),
+    ['', `each worker computes in ${threads.count} thread(s): ${threads.why}`],
     ...rolesOf(plan)
       .filter(({ growth }) => growth.length > 0)
       .map(({ role, growth }) => [
@@ -173,6 +175,7 @@ function memoryRows(plan: RunPlan): Rows {
     ...plan,
     workers: plan.cluster.worker.max,
     parameterServers: plan.cluster.parameterServer.max,
+    threads: plan.cluster.threads.count,
   };
   return rolesOf(plan).flatMap(({ role }) =>
     memoryParts(role, input).map(({ what, bytes }, i) => [i === 0 ? role : '', what, formatBytes(bytes)]),

@@ -18,7 +18,7 @@ const [fewTransitions, turnTransitions] = [30, 3];
 export interface ExpectationInput {
   readonly network: NetworkPlan;
   readonly training: Pick<TrainingPlan, 'epochs' | 'batchSize' | 'totalSteps' | 'paceMs'>;
-  readonly cluster: Pick<ClusterPlan, 'ladder' | 'worker'>;
+  readonly cluster: Pick<ClusterPlan, 'ladder' | 'worker' | 'threads'>;
   readonly history: Pick<HistoryPlan, 'epochsPerTurn'>;
   readonly groups: readonly TaskGroup[];
   readonly maxDurationMs: number;
@@ -27,7 +27,7 @@ export interface ExpectationInput {
 export function expectationOf(input: ExpectationInput): ExpectedPlan {
   const { network, training, cluster, history, groups, maxDurationMs } = input;
   const [first = 'local'] = cluster.ladder;
-  const vcpus = (cluster.worker.max * Math.min(cluster.worker.cpu, 1024)) / 1024;
+  const vcpus = cluster.worker.max * Math.min(cluster.worker.cpu / 1024, cluster.threads.count);
   const computeMs = (1000 * 3 * training.batchSize * flopsPerSample(network)) / (vcpus * flopsPerVcpuSecond);
   const trainingMs = training.totalSteps * (computeMs + stepOverheadMs + training.paceMs);
   const durationMs = Math.min(maxDurationMs, trainingMs + (first.startsWith('ec2') ? startMs.ec2 : startMs.fargate));

@@ -17,12 +17,16 @@ export interface MemoryInput {
   readonly shape: DataShape;
   readonly workers: number;
   readonly parameterServers: number;
+  /** Of each worker. */
+  readonly threads: number;
 }
 
 const floatBytes = 4;
 const mib = 1024 * 1024;
 /** Node, the engine and its kernels, measured with a tiny network and rounded up generously. */
 const runtimeBytes = 256 * mib;
+/** A thread with an engine of its own, measured and rounded up in the same way. */
+const threadBytes = 48 * mib;
 
 /** Vectors as long as the trainable weights that an optimizer keeps. */
 export function optimizerSlots(optimizer: OptimizerPlan): number {
@@ -57,13 +61,19 @@ export function memoryParts(role: Role, input: MemoryInput): MemoryPart[] {
   const samples = shape.trainSamples + shape.validationSamples + shape.testSamples;
   const valueBytes = input.data.source === 'csv' ? floatBytes : 1;
   const shardSamples = Math.ceil(training.batchSize / training.shards);
+  const activations = 3 * floatBytes * shardSamples * activationsPerSample(network);
+  const others = input.threads - 1;
   return [
     runtime,
     { what: 'weights and optimizer', bytes: 2 * state },
     { what: 'gradients and their sums', bytes: sums * vector },
     { what: 'snapshot for checkpoints', bytes: state },
     ...(training.mode === 'asynchronous' ? [{ what: 'partitions held for a server', bytes: 2 * state }] : []),
-    { what: 'activations of one shard', bytes: 3 * floatBytes * shardSamples * activationsPerSample(network) },
+    { what: 'activations of one shard', bytes: activations },
+    // The parameters, the sums that it works on, and those that it gives.
+    ...(others > 0
+      ? [{ what: `${others} more thread(s)`, bytes: others * (threadBytes + sums * vector + activations) }]
+      : []),
     // Twice while it is unpacked.
     { what: 'data', bytes: 2 * samples * (size(shape.inputShape) * valueBytes + floatBytes) },
   ];

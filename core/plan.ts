@@ -216,12 +216,20 @@ export interface RolePlan {
   readonly onLoss: 'replace' | 'shrink' | 'fail';
 }
 
+export interface ThreadsPlan {
+  readonly count: number;
+  /** In words, for `plan`. */
+  readonly why: string;
+}
+
 export interface ClusterPlan {
   readonly launch: LaunchKind;
   /** Rungs of the ladder, tried in turn: a Spot launch ends with on-demand when `fallback` allows it. */
   readonly ladder: readonly LaunchKind[];
   readonly worker: RolePlan;
   readonly parameterServer: RolePlan;
+  /** Of each worker. */
+  readonly threads: ThreadsPlan;
   readonly startDeadlineMs: number;
   /** How long a run may wait below workers.min before it gives up. */
   readonly holdDeadlineMs: number;

@@ -29,7 +29,8 @@ import type {
 } from './plan.ts';
 import { priceOf } from './price.ts';
 import { allowedGrowth, allowedLadder, noQuotas, type Quotas, vcpuProblems } from './quotas.ts';
-import { planRole } from './sizing.ts';
+import { cpuOf, planRole } from './sizing.ts';
+import { planThreads } from './threads.ts';
 import { timingOf } from './timing.ts';
 
 export interface PlanFacts {
@@ -83,6 +84,7 @@ export function makePlan(config: Config, facts: PlanFacts): Planned {
     shape: facts.shape,
     workers: config.cluster.workers.max,
     parameterServers: config.cluster.parameterServers,
+    threads: 1,
   };
   const cluster = planCluster(config, facts, memory, problems);
   if (cluster === undefined) return invalid(problems, facts);
@@ -279,7 +281,7 @@ function planTraining(config: Config, shape: DataShape, problems: Problem[]): Tr
 function planCluster(
   config: Config,
   { world, quotas = noQuotas }: PlanFacts,
-  memory: MemoryInput,
+  withOneThread: MemoryInput,
   problems: Problem[],
 ): ClusterPlan | undefined {
   const { workers, parameterServers, fallback, startDeadline, holdDeadline } = config.cluster;
@@ -287,8 +289,17 @@ function planCluster(
   const onDemand = { 'fargate-spot': 'fargate', 'ec2-spot': 'ec2' } as const;
   const spot = launch === 'fargate-spot' || launch === 'ec2-spot';
   const { onWorkerLoss, onParameterServerLoss } = config.recovery;
+  const isLocal = launch === 'local';
+  const threads = planThreads({
+    wanted: config.cluster.worker.threads,
+    cpu: cpuOf(config.cluster.worker, withOneThread),
+    shards: Math.ceil(withOneThread.training.shards / workers.min),
+    isLocal,
+    isTensorflow: config.engine === 'tensorflow',
+  });
+  const memory = { ...withOneThread, threads: threads.count };
   // A laptop sets its tasks no limit that more could be granted of.
-  const grows = launch !== 'local';
+  const grows = !isLocal;
   const worker = planRole(
     'worker',
     { ...workers, onLoss: onWorkerLoss },
@@ -307,13 +318,14 @@ function planCluster(
   );
   if (worker === undefined || parameterServer === undefined) return undefined;
   problems.push(...vcpuProblems([worker, parameterServer], quotas));
-  const startMs = launch === 'local' ? 20 * second : launch.startsWith('ec2') ? 20 * minute : 5 * minute;
+  const startMs = isLocal ? 20 * second : launch.startsWith('ec2') ? 20 * minute : 5 * minute;
   return {
     launch,
     ladder: allowedLadder(spot && fallback === 'on-demand' ? [launch, onDemand[launch]] : [launch], quotas),
     worker: { ...worker, growth: allowedGrowth(worker, parameterServer, quotas) },
     parameterServer: { ...parameterServer, growth: allowedGrowth(parameterServer, worker, quotas) },
+    threads,
     startDeadlineMs: startDeadline ?? startMs,
-    holdDeadlineMs: holdDeadline ?? (launch === 'local' ? minute : 15 * minute),
+    holdDeadlineMs: holdDeadline ?? (isLocal ? minute : 15 * minute),
   };
 }

@@ -9,6 +9,11 @@ interface WantedSize {
   readonly memoryMiB?: number | undefined;
 }
 
+/** CPU units of a worker that computes in one thread. */
+export function cpuOf(wanted: WantedSize, memory: MemoryInput): number {
+  return sizeOf(wanted, neededMiB(memoryParts('worker', memory)))?.cpu ?? defaultCpu;
+}
+
 export function planRole(
   role: Role,
   counts: Pick<RolePlan, 'min' | 'max' | 'onLoss'>,

@@ -2,6 +2,7 @@
  * `cuttlefish plan`: every number that follows from a config, and the price; starts and writes nothing. Planned is what
  * `cluster.launch` says; data on this machine stands in for the bucket it would lie in.
  */
+import { availableParallelism } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { createDatasets } from '../../cloud/embedded/datasets.ts';
 import type { Datasets } from '../../cloud/ports.ts';
@@ -12,7 +13,7 @@ import { describePlan } from '../../core/describe-plan.ts';
 import type { RunPlan } from '../../core/plan.ts';
 import { noQuotas } from '../../core/quotas.ts';
 import { preparePlan } from '../../functions/plan.ts';
-import { readConfig } from '../config.ts';
+import { crowded, readConfig } from '../config.ts';
 import { type ExitCode, exitCodes, type Output } from '../output.ts';
 import { absoluteStateDir } from '../paths.ts';
 import type { PlanOptions } from '../program.ts';
@@ -37,6 +38,8 @@ export async function plan(path: string, options: PlanOptions, output: Output): 
   const planned = withoutStandIn(prepared.plan);
   output.document(planned);
   output.print(describePlan(planned));
+  const warning = local ? crowded(config, availableParallelism()) : undefined;
+  if (warning !== undefined) output.note(`\n${warning}`);
   if (Object.keys(moved).length > 0) {
     output.note('\nThe data was looked at on this machine; on AWS data.path has to be an s3:// prefix.');
   }

@@ -1,7 +1,8 @@
 /** `cuttlefish train`: a config becomes a run, and the run is driven to its end in this process. */
+import { availableParallelism } from 'node:os';
 import { runIdFor, runIdPattern } from '../../core/config/run-id.ts';
 import { keys } from '../../core/run.ts';
-import { readConfig } from '../config.ts';
+import { crowded, readConfig } from '../config.ts';
 import { driveRun } from '../drive.ts';
 import { type Host, openHost } from '../host.ts';
 import { type ExitCode, type Output, usageError } from '../output.ts';
@@ -15,6 +16,8 @@ export async function train(path: string, options: TrainOptions, output: Output)
   }
   // Before the state folder is touched: a wrong config costs nothing.
   const { text, config } = readConfig(path, options, 'local');
+  const warning = crowded(config, availableParallelism());
+  if (warning !== undefined) output.note(warning);
   const host = await openHost(options.state);
   try {
     const base = options.runId ?? runIdFor(config.name, text);

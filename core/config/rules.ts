@@ -20,7 +20,7 @@ export function checkRules(blocks: Blocks, doubtful: ReadonlySet<string>): Probl
   const no = (path: Path, message: string, accepted?: string): void => {
     problems.push({ path, message, ...(accepted === undefined ? {} : { accepted }) });
   };
-  const { data, network, training, cluster, checkpoint, placement, chaos } = blocks;
+  const { data, network, training, cluster, checkpoint, placement, chaos, engine } = blocks;
   if (network && sure('network.layers', 'network.model')) networkRules(network, no);
   if (data && network?.layers?.[0]?.kind === 'embedding' && data.normalise.kind !== 'none') {
     const message = 'changes the numbers, but the first layer is an embedding, which takes whole numbers as they are';
@@ -36,6 +36,7 @@ export function checkRules(blocks: Blocks, doubtful: ReadonlySet<string>): Probl
   }
   if (cluster) clusterRules(cluster, no);
   if (training && cluster && sure('training.shards', 'cluster.workers')) shardRules(training, cluster, no);
+  if (training && cluster && sure('training.shards')) threadRules(cluster.worker.threads ?? 1, training, engine, no);
   if (training?.mode === 'asynchronous' && cluster?.parameterServers === 0 && sure('cluster.parameterServers')) {
     const message = '"asynchronous" needs parameter servers, which own the parameters';
     no(['training', 'mode'], message, 'cluster.parameterServers from 1, best 2; or mode: synchronous');
@@ -160,6 +161,16 @@ function shardRules(training: Config['training'], cluster: Config['cluster'], no
   const enough = 2 ** Math.ceil(Math.log2(max));
   const message = `"${training.shards}" is less than workers.max, ${max}: some workers would have nothing to do`;
   no(['training', 'shards'], message, `at least ${enough}, or at most ${training.shards} worker(s)`);
+}
+
+function threadRules(threads: number, { shards }: Config['training'], engine: Blocks['engine'], no: Report): void {
+  const path = ['cluster', 'worker', 'threads'];
+  if (engine === 'tensorflow' && threads > 1) {
+    no(path, `"${threads}" is more than engine: tensorflow computes in`, '1; or another engine');
+  } else if (threads > shards) {
+    const message = `"${threads}" is more than training.shards, ${shards}: some threads would have nothing to do`;
+    no(path, message, `1 to ${shards}, or more shards`);
+  }
 }
 
 function chaosRules(chaos: Config['chaos'], cluster: Config['cluster'], no: Report): void {

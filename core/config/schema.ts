@@ -7,6 +7,7 @@
  *  G2  Unknown fields are errors at every level, never ignored.
  */
 import * as z from 'zod';
+import { maxThreads } from '../threads.ts';
 import { chaosAccepted, isChaosInvalid, parseChaos } from './chaos.ts';
 import { type DataConfig, data } from './data-schema.ts';
 import { duration, location, oneOf, whole } from './fields.ts';
@@ -37,13 +38,21 @@ const network = z
 
 // --- cluster and the rest -------------------------------------------------------------------------------------------
 
-const resources = (role: string) =>
-  z
-    .strictObject({
-      cpu: whole(1, 65_536, 'CPU units, 1024 being one vCPU; a size that Fargate has. By default 1024.').optional(),
-      memoryMiB: whole(1, 1_048_576, 'Memory in MiB; by default the smallest size that fits.').optional(),
-    })
-    .meta({ description: `Size of one ${role} task.` });
+const size = {
+  cpu: whole(1, 65_536, 'CPU units, 1024 being one vCPU; a size that Fargate has. By default 1024.').optional(),
+  memoryMiB: whole(1, 1_048_576, 'Memory in MiB; by default the smallest size that fits.').optional(),
+};
+const worker = z
+  .strictObject({
+    ...size,
+    threads: whole(
+      1,
+      maxThreads,
+      'Threads that share the shards of one worker; the weights are the same bits for any number. By default one for each vCPU of the task, on a laptop 1.',
+    ).optional(),
+  })
+  .meta({ description: 'Size of one worker task.' });
+const parameterServer = z.strictObject(size).meta({ description: 'Size of one parameter server task.' });
 const maxWorkers = 256;
 const workers = z
   .union([
@@ -71,8 +80,8 @@ const cluster = z
       64,
       'Tasks that reduce the gradients; 0: the workers do it. In asynchronous mode they own the parameters.',
     ).default(0),
-    worker: resources('worker').prefault({}),
-    parameterServer: resources('parameter server').prefault({}),
+    worker: worker.prefault({}),
+    parameterServer: parameterServer.prefault({}),
     fallback: oneOf(['on-demand', 'none'], 'What to try when there is no Spot capacity.').default('on-demand'),
     startDeadline: duration(second, 2 * hour, 'Time to start `workers.min`; by default 5m, on EC2 20m.').optional(),
     holdDeadline: duration(

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { overridesOf, readConfig, readConfigText, workersOf } from '../../cli/config.ts';
+import { crowded, overridesOf, readConfig, readConfigText, workersOf } from '../../cli/config.ts';
 import { checkAws, checkBundles, checkNode, checkStateFolder, compareVersions } from '../../cli/doctor.ts';
 import { watchFolder } from '../../cli/inbox.ts';
 import { phaseInWords } from '../../cli/look.ts';
@@ -104,6 +104,17 @@ describe('config files', () => {
       launch: 'local',
     });
     expect(overridesOf(none, undefined)).toEqual({});
+  });
+
+  test('a warning when there are more threads than processors', () => {
+    const path = join(folder, 'threads.yaml');
+    const said = (cluster: string, processors: number) => {
+      writeFileSync(path, `${config('{source: digits}')}cluster: ${cluster}\n`);
+      return crowded(readConfig(path, none, 'local').config, processors);
+    };
+    expect(said('{workers: 2, worker: {threads: 2}}', 4)).toBeUndefined();
+    expect(said('{workers: 2, worker: {threads: 2}}', 3)).toMatch(/2 worker\(s\) with 2 threads each .* 3 processor/);
+    expect(said('{workers: 8}', 4)).toBeUndefined();
   });
 });
 

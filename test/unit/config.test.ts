@@ -212,6 +212,13 @@ extra: 1
 describe('parseConfig() checks what several fields say together:', () => {
   const cases: readonly (readonly [string, string, string, string])[] = [
     ['min > max', 'cluster: {workers: {min: 3, max: 2}}', 'cluster.workers.min', '1 to 2'],
+    ['more threads than shards', 'cluster: {worker: {threads: 9}}', 'cluster.worker.threads', '1 to 8, or more shards'],
+    [
+      'threads of TensorFlow.js',
+      'cluster: {worker: {threads: 2}}\nengine: tensorflow',
+      'cluster.worker.threads',
+      '1; or another engine',
+    ],
     ['batch smaller than shards', 'training: {batchSize: 7}', 'training.batchSize', 'at least 8'],
     ['shards that are no power of two', 'training: {shards: 12}', 'training.shards', '8 or 16'],
     ['fewer shards than workers', 'cluster: {workers: 9}', 'training.shards', 'at least 16'],

@@ -145,6 +145,35 @@ describe('makePlan() resolves', () => {
     expect(big.checkpoint.store).toBe('objects');
   });
 
+  it('the threads of a worker: one for each vCPU of its task, as long as there are shards for them, and why', () => {
+    const threadsOf = (more: string, world: 'aws' | 'embedded' = 'aws') =>
+      planned(`${mnist}${mlp}${more}\n`, { world }).cluster.threads;
+    expect(threadsOf('')).toEqual({ count: 1, why: 'a task has 1 vCPU' });
+    expect(threadsOf('cluster: {worker: {cpu: 256}}')).toEqual({ count: 1, why: 'a task has 0.25 vCPU' });
+    expect(threadsOf('cluster: {worker: {cpu: 4096}}')).toEqual({ count: 4, why: 'one for each vCPU' });
+    expect(threadsOf('cluster: {worker: {memoryMiB: 30720}}')).toEqual({ count: 4, why: 'one for each vCPU' });
+    const few = { count: 4, why: 'a worker has at most 4 of the shards' };
+    expect(threadsOf('cluster: {workers: {min: 2, max: 4}, worker: {cpu: 8192}}')).toEqual(few);
+    expect(threadsOf('cluster: {worker: {cpu: 4096}}\nengine: tensorflow').count).toBe(1);
+    expect(threadsOf('cluster: {worker: {threads: 2}}')).toEqual({ count: 2, why: 'as the config says, on 1 vCPU' });
+    const asked = planned(`${mnist}${mlp}cluster: {worker: {cpu: 4096, threads: 2}}\n`, { world: 'aws' });
+    expect(asked.cluster.threads).toEqual({ count: 2, why: 'as the config says' });
+    expect(describePlan(asked)).toContain('each worker computes in 2 thread(s): as the config says');
+    expect(threadsOf('cluster: {worker: {cpu: 4096}}', 'embedded').count).toBe(1);
+    expect(threadsOf('cluster: {worker: {threads: 3}}', 'embedded').count).toBe(3);
+  });
+
+  it('more memory and less time for more threads', () => {
+    const [one, four] = [1, 4].map((threads) =>
+      planned(`${mnist}${mlp}cluster: {worker: {cpu: 4096, threads: ${threads}}}\n`, { world: 'aws' }),
+    ) as [RunPlan, RunPlan];
+    const more = four.cluster.worker.memoryNeededMiB - one.cluster.worker.memoryNeededMiB;
+    expect(more).toBeGreaterThan(3 * 48);
+    expect(more).toBeLessThan(3 * 64);
+    expect(four.price.expected.durationMs).toBeLessThan(one.price.expected.durationMs);
+    expect(describePlan(four)).toMatch(/3 more thread\(s\) +\d+/);
+  });
+
   it('no checkpoints, or checkpoints at epoch ends only', () => {
     expect(planned(`${mnist}${mlp}checkpoint: {every: epoch}\n`).checkpoint.everySteps).toBe(469);
     expect(planned(`${mnist}${mlp}checkpoint: {every: never}\n`).checkpoint.everySteps).toBe(0);
