@@ -31,7 +31,6 @@ export async function fail({ runId, error }: FailInput, cloud: Cloud): Promise<F
     }
     const result = await writeArtifacts(cloud, runId, status, failure);
     await endRun(cloud, runId, status, failure);
-    if (!cancelled) cloud.metrics.put({ RunsFailed: 1 }, { runId, kind: failure.kind });
     await cloud.notices.publish(`cuttlefish.run.${status}`, { ...result });
   }
   return { runId, error: failure.kind, cause: describeFailure(failure).slice(0, 4000) };

@@ -49,20 +49,20 @@ export async function changeRun(
   });
 }
 
-/** Ends the run; the first end counts (T3). Answers the phase that is stored. */
+/** Ends the run; the first end counts (T3), and whoever writes it tells the metrics of a failure. */
 export async function endRun(
-  cloud: Pick<Cloud, 'table' | 'clock'>,
+  cloud: Pick<Cloud, 'table' | 'clock' | 'metrics'>,
   runId: string,
   phase: Phase,
   failure?: Failure,
-): Promise<Phase | undefined> {
-  const { failure: _, ...rest } = { failure };
-  const ended = await changeRun(cloud, runId, () => ({
-    phase,
-    endedAtMs: cloud.clock.now(),
-    ...(failure === undefined ? rest : { failure }),
-  }));
-  return ended?.phase;
+): Promise<void> {
+  let isFirst = false;
+  await updateRow<RunRow>(cloud, runId, keys.run, (run) => {
+    isFirst = run !== undefined && !isEnded(run);
+    if (run === undefined || !isFirst) return undefined;
+    return { ...run, phase, endedAtMs: cloud.clock.now(), ...(failure === undefined ? {} : { failure }) };
+  });
+  if (isFirst && phase === 'failed') cloud.metrics.put({ RunsFailed: 1 }, { runId, kind: failure?.kind });
 }
 
 export async function values<T>({ table }: Pick<Cloud, 'table'>, runId: string, prefix: string): Promise<T[]> {

@@ -326,6 +326,25 @@ test('an execution that is stopped from outside is cancelled and released', asyn
   await expectReleased(h, 'aborted');
 });
 
+test.each([
+  ['by Fail', 0],
+  ['by Release, when Fail cannot write its report', 1_000],
+])('a run that ends as failed counts as one: %s', async (_, times) => {
+  const h = harnessWith();
+  const key = objectKeys.result('failing');
+  if (times > 0) h.world.controls.failNext('objects.put', new Error('no room'), { times, keyPrefix: key });
+  const bad = config().replace(
+    '{ source: digits, samples: 320, testSamples: 40 }',
+    '{ source: csv, path: no, label: y }',
+  );
+  await h.run('failing', { config: bad, runId: 'failing' });
+  expect(await h.runRow('failing')).toMatchObject({ phase: 'failed', failure: { kind: 'DataInvalid' } });
+  expect((await text(h, key)) === undefined).toBe(times > 0);
+  const counted = h.world.controls.metrics.filter((one) => 'RunsFailed' in one);
+  expect(counted).toEqual([expect.objectContaining({ RunsFailed: 1, runId: 'failing', kind: 'DataInvalid' })]);
+  await expectReleased(h, 'failing');
+});
+
 test('task events that come twice, late and out of order change nothing twice', async () => {
   const h = harnessWith(async (task, { deliver }) => {
     if (task.index !== 1) {
