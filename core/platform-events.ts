@@ -97,7 +97,7 @@ export function readTaskChange(event: unknown): TaskChange | undefined {
   const parsed = taskChange.safeParse(event);
   if (!parsed.success) return undefined;
   const { detail } = parsed.data;
-  const state = stateOf(detail.lastStatus, detail.desiredStatus);
+  const state = taskStateOf(detail.lastStatus, detail.desiredStatus);
   const startedAtMs = instant(detail.startedAt);
   const stoppedAtMs = instant(detail.stoppedAt);
   return {
@@ -109,7 +109,7 @@ export function readTaskChange(event: unknown): TaskChange | undefined {
     state,
     ...(startedAtMs === undefined ? {} : { startedAtMs }),
     ...(stoppedAtMs === undefined ? {} : { stoppedAtMs }),
-    ...(state === 'stopped' ? { stop: stopOf(detail) } : {}),
+    ...(state === 'stopped' ? { stop: taskStopOf(detail) } : {}),
   };
 }
 
@@ -128,7 +128,8 @@ export function readExecutionChange(event: unknown): ExecutionChange | undefined
   };
 }
 
-function stateOf(lastStatus: string, desiredStatus: string | undefined): TaskState {
+/** What ECS calls the status of a task, and what it wants it to be, in an event or when it is asked. */
+export function taskStateOf(lastStatus: string | undefined, desiredStatus: string | undefined): TaskState {
   switch (lastStatus) {
     case 'STOPPED':
     case 'DELETED':
@@ -144,12 +145,20 @@ function stateOf(lastStatus: string, desiredStatus: string | undefined): TaskSta
   }
 }
 
+export interface TaskEnd {
+  readonly stopCode?: string | undefined;
+  readonly stoppedReason?: string | undefined;
+  readonly containers?:
+    | readonly { readonly exitCode?: number | undefined; readonly reason?: string | undefined }[]
+    | undefined;
+}
+
 /** A task that never started has an empty list of containers: the code says it, the exit code may be missing. */
-function stopOf(detail: z.infer<typeof taskChange>['detail']): NonNullable<TaskRow['stop']> {
-  const ended = detail.containers?.find(({ exitCode, reason }) => exitCode !== undefined || reason !== undefined);
-  const reason = [detail.stoppedReason, ended?.reason].filter((part) => part !== undefined && part !== '').join('; ');
+export function taskStopOf({ stopCode, stoppedReason, containers }: TaskEnd): NonNullable<TaskRow['stop']> {
+  const ended = containers?.find(({ exitCode, reason }) => exitCode !== undefined || reason !== undefined);
+  const reason = [stoppedReason, ended?.reason].filter((part) => part !== undefined && part !== '').join('; ');
   return {
-    code: detail.stopCode ?? 'Unknown',
+    code: stopCode ?? 'Unknown',
     reason: reason === '' ? 'no reason given' : reason,
     ...(ended?.exitCode === undefined ? {} : { exitCode: ended.exitCode }),
   };
