@@ -13,6 +13,8 @@ const base: AsyncSimOptions = {
 };
 const anything: readonly Fault[] = ['kill', 'kill-server', 'kill-leader', 'pause', 'interrupt', 'kill-all'];
 const runs = Number(process.env.SIM_RUNS ?? 120);
+/** A seed takes a few milliseconds; a machine that is busy takes many times that. */
+const timeoutMs = 30_000 + 300 * runs;
 const firstSeed = Number(process.env.SIM_SEED ?? 1);
 
 describe('asynchronous training in virtual time', () => {
@@ -52,7 +54,9 @@ describe('asynchronous training in virtual time', () => {
     expect(simulateAsync(options).trace).toEqual(simulateAsync(options).trace);
   });
 
-  it(`loses no acknowledged update while one of two holders survives, ${runs} seeds from ${firstSeed}`, () => {
+  it(`loses no acknowledged update while one of two holders survives, ${runs} seeds from ${firstSeed}`, {
+    timeout: timeoutMs,
+  }, () => {
     let [kills, generations, fenced] = [0, 0, 0];
     for (let seed = firstSeed; seed < firstSeed + runs; seed += 1) {
       const outcome = simulateAsync({
@@ -77,7 +81,9 @@ describe('asynchronous training in virtual time', () => {
     expect(fenced).toBeLessThan(runs / 10);
   });
 
-  it(`ends with each item applied once whatever happens, ${runs} seeds from ${firstSeed}`, () => {
+  it(`ends with each item applied once whatever happens, ${runs} seeds from ${firstSeed}`, {
+    timeout: timeoutMs,
+  }, () => {
     let [kills, restored] = [0, 0];
     for (let seed = firstSeed; seed < firstSeed + runs; seed += 1) {
       const outcome = simulateAsync({
