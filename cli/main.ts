@@ -66,6 +66,8 @@ async function main(args: readonly string[]): Promise<ExitCode> {
 }
 
 ignoreClosedPipes();
-const code = await main(process.argv.slice(2));
-await flush();
-process.exit(code);
+// Not at the top level: the build makes a script of this file, which V8 can keep compiled (start.ts).
+void main(process.argv.slice(2)).then(async (code) => {
+  await flush();
+  process.exit(code);
+});

@@ -1,12 +1,13 @@
 // Builds everything that runs: the command, the training task and the functions. Each bundle carries only
 // what it imports.
 //
-//   dist/cli/main.js        the `cuttlefish` command (with its lazy chunks)
+//   dist/cli/main.js        the `cuttlefish` command: starts program.cjs, with program.cache as V8 compiled it (cli/start.ts)
 //   dist/task/main.js       the training task, the same file in the container image and on the laptop
 //   dist/task/thread.js     one of its further threads
 //   dist/task/wasm/         what it computes with: the kernels of TensorFlow.js and our own (tools/build-kernels.mjs)
 //   dist/train.asl.json     the workflow, as the command reads it
 //   dist/functions/<name>/index.mjs   one folder per function, what serverless.yml packages; only with --functions
+import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -59,19 +60,13 @@ const common = {
   plugins: [oneLanguage],
 };
 
-// Not cleaned by default: a running command may still import its lazy chunks, which are named by content.
+// Not cleaned by default: a running task may still import its lazy chunks, which are named by content.
 if (process.argv.includes('--clean')) {
   for (const part of ['cli', 'task', 'functions']) rmSync(join(root, 'dist', part), { recursive: true, force: true });
 }
 
 await Promise.all([
-  build({
-    ...common,
-    entryPoints: { main: 'cli/main.ts' },
-    outdir: 'dist/cli',
-    splitting: true,
-    chunkNames: 'chunks/[name]-[hash]',
-  }),
+  buildCommand(),
   build({
     ...common,
     entryPoints: { main: 'container/main.ts', thread: 'container/engine/threads/thread.ts' },
@@ -90,7 +85,24 @@ for (const folder of [wasmFolder, await buildKernels()]) {
     copyFileSync(join(folder, file), join(root, 'dist/task/wasm', file));
   }
 }
+execFileSync(process.execPath, [join(root, 'tools/code-cache.mjs')], { stdio: ['ignore', 'ignore', 'inherit'] });
 if (!quiet) console.log(`built dist/ in ${Math.round(performance.now() - started)} ms`);
+
+/** One script, whose lazy parts are compiled when they are needed, and the module that starts it. */
+function buildCommand() {
+  return Promise.all([
+    build({ ...common, entryPoints: { main: 'cli/start.ts' }, outdir: 'dist/cli' }),
+    build({
+      ...common,
+      entryPoints: { program: 'cli/main.ts' },
+      outdir: 'dist/cli',
+      format: 'cjs',
+      outExtension: { '.js': '.cjs' },
+      define: { 'import.meta.url': '__url' },
+      banner: { js: "const __url = require('node:url').pathToFileURL(__filename).href;" },
+    }),
+  ]);
+}
 
 /** All in one call, which parses what they share once; each bundle still carries only what its handler imports. */
 function buildFunctions() {
