@@ -69,7 +69,9 @@ export function checkPackages(root: string): Check {
 
 export function checkBundles(root: string): Check {
   const name = 'build';
-  const missing = ['dist/cli/main.js', 'dist/cli/program.cjs', 'dist/task/main.js'].filter((file) => !existsSync(join(root, file)));
+  const missing = ['dist/cli/main.js', 'dist/cli/program.cjs', 'dist/task/main.js'].filter(
+    (file) => !existsSync(join(root, file)),
+  );
   if (missing.length === 0) return { name, status: 'ok', found: 'dist/ is there' };
   return { name, status: 'fail', found: `missing ${missing.join(', ')}`, advice: 'run "npm run build"' };
 }
