@@ -11,7 +11,7 @@
 import { record } from '../cloud/journal.ts';
 import type { Cloud } from '../cloud/ports.ts';
 import { isCheckpointDue, smoothedMs } from '../core/cadence.ts';
-import { rollText } from '../core/data/roll-call.ts';
+import { epochRow } from '../core/epoch.ts';
 import { CuttlefishError, type Failure, toFailure } from '../core/failure.ts';
 import { inAll } from '../core/gang/async/applied.ts';
 import type { AsyncMember } from '../core/gang/async/member.ts';
@@ -35,9 +35,9 @@ import {
   type RunRow,
   type TaskId,
 } from '../core/run.ts';
-import { learningRateAt } from '../core/schedule.ts';
 import { shouldStop } from '../core/stop.ts';
 import { refusalOf, restoreCheckpoint, saveCheckpoint } from './checkpoint.ts';
+import { EngineTurns } from './engine-turns.ts';
 import { publish, publishFailure } from './finish.ts';
 import type { Leadership } from './leadership.ts';
 import type { Meter } from './meter.ts';
@@ -45,17 +45,6 @@ import { progressRow, type Report } from './progress.ts';
 import type { Replica } from './replica.ts';
 
 type World = Pick<Cloud, 'table' | 'objects' | 'clock' | 'ids' | 'log' | 'workflow'>;
-
-/** Lets one piece of work after the other have the engine. */
-export class EngineTurns {
-  private last: Promise<unknown> = Promise.resolve();
-
-  take<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.last.then(work);
-    this.last = turn.catch(() => undefined);
-    return turn;
-  }
-}
 
 export interface AsyncChiefParts {
   readonly cloud: World;
@@ -148,7 +137,7 @@ export class AsyncChief {
   /** True when training is to stop. Reports every epoch up to this one that has not been. */
   async endEpoch(epoch: number, gang: Gang, copies: readonly Copy[]): Promise<boolean> {
     const { cloud, plan, replica, leadership } = this.parts;
-    const { runId, training, shape, history } = plan;
+    const { runId, training, history } = plan;
     const evaluation = await this.turns.take(async () => {
       this.load(copies);
       return replica.evaluate(replica.epochSet);
@@ -159,39 +148,28 @@ export class AsyncChief {
     const now = cloud.clock.monotonic();
     const durationMs = Math.max(1, Math.round((now - this.epochFromMs) / Math.max(1, missing.length)));
     this.epochFromMs = now;
-    const classification = shape.task === 'classification';
-    const loss = evaluation.lossSum / evaluation.samples;
-    const accuracy = evaluation.correct / evaluation.samples;
-    for (const one of missing) {
+    const ended = missing.map((one) => {
       // An item may have been computed twice, each time for other partitions: the loss is then theirs, the samples are the same.
-      const tallies = copies.map((copy) => sumsOf(copy, one - 1));
-      const [samples, lossSum, correct, ...roll] = tallies[0] ?? noTally;
-      const row: EpochRow = {
+      const [first = noTally, ...others] = copies.map((copy) => sumsOf(copy, one - 1));
+      return epochRow({
+        plan,
         epoch: one,
-        step: one * training.stepsPerEpoch,
-        samples,
-        trainLoss: samples > 0 ? lossSum / samples : loss,
-        ...(classification ? { trainAccuracy: samples > 0 ? correct / samples : accuracy } : {}),
-        loss,
-        ...(classification ? { accuracy } : {}),
-        learningRate: learningRateAt(training, one * training.stepsPerEpoch - 1),
+        sums: [first, ...others],
+        isEveryoneOnce: (sums) => replica.isEveryoneOnce(sums),
+        evaluation,
         durationMs,
-        samplesPerSecond: Math.round((samples / durationMs) * 1000),
         worldSize: gang.workers.length,
         generation: gang.generation,
         atMs: cloud.clock.now(),
-        rollCall: rollText(roll),
-        dataExactlyOnce: tallies.every((sums) => replica.isEveryoneOnce(sums)),
-      };
-      await cloud.table.put(runId, keys.epoch(one), row, { absent: true });
-    }
+      });
+    });
+    for (const row of ended) await cloud.table.put(runId, keys.epoch(row.epoch), row, { absent: true });
     const rows = await cloud.table.query<EpochRow>(runId, prefixes.epoch);
     const until = rows.map(({ value }) => value).filter((value) => value.epoch <= epoch);
     const stop = shouldStop(training.stopWhen, until);
-    for (const one of missing) {
-      const step = one * training.stepsPerEpoch;
+    for (const { epoch: one, step, loss, accuracy } of ended) {
       const why = stop.stop && one === epoch ? { why: stop.why } : {};
-      await this.note('epoch.ended', { epoch: one, step, loss, ...(classification ? { accuracy } : {}), ...why });
+      await this.note('epoch.ended', { epoch: one, step, loss, accuracy, ...why });
       if (one % history.epochsPerTurn === 0) await leadership.news(`epoch ${one} ended`);
     }
     return stop.stop;
@@ -288,7 +266,7 @@ export class AsyncChief {
         lostSteps: this.lostSteps,
         nowMs: cloud.clock.now(),
       });
-      await leadership.writeProgress(this.last);
+      await leadership.writeProgress(this.last, this.parts.generation());
     } finally {
       this.writing = false;
     }

@@ -15,8 +15,8 @@ import type { GangMember, TaskId } from '../core/run.ts';
 import type { AsyncChief } from './async-chief.ts';
 import type { Chaos } from './chaos.ts';
 import type { Leadership } from './leadership.ts';
-import { type Ending, type Every, Loop } from './loop.ts';
-import { Membership } from './membership.ts';
+import type { Ending, Every, Loop } from './loop.ts';
+import { type Membership, wireUp } from './membership.ts';
 import type { Meter } from './meter.ts';
 import { persist } from './persist.ts';
 import type { Replica } from './replica.ts';
@@ -48,26 +48,17 @@ export class AsyncDriver {
 
   constructor(parts: AsyncDriverParts) {
     this.parts = parts;
-    const { cloud, every, member } = parts;
-    this.loop = new Loop<AsyncEvent, AsyncEffect>({
-      cloud,
-      every,
-      handle: (event, nowMs) => member.handle(event, nowMs),
-      perform: (effect) => this.perform(effect),
-    });
-    this.membership = new Membership({
-      ...parts,
-      loop: this.loop,
-      drop: (peer) => {
-        parts.transport.drop(peer);
-        parts.bench?.chief?.forget(peer);
-      },
-    });
+    const perform = (effect: AsyncEffect): void => this.perform(effect);
+    const wired = wireUp<AsyncEvent, AsyncEffect>(parts, perform, (peer) => parts.bench?.chief.forget(peer));
+    this.loop = wired.loop;
+    this.membership = wired.membership;
   }
 
   /** Runs until this task is to exit; says why. */
   run(): Promise<Ending> {
     const { loop } = this;
+    const { bench, meter } = this.parts;
+    if (bench !== undefined) loop.beside(bench.replica.warmUp(meter), 'warming up');
     return loop.run(this.parts.member.start(), () => {
       loop.post({ type: 'tick' });
       loop.told(this.tickBeside(), 'renewing the lease');

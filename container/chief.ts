@@ -7,13 +7,12 @@
  */
 import { record } from '../cloud/journal.ts';
 import type { Cloud, Row } from '../cloud/ports.ts';
-import { rollText } from '../core/data/roll-call.ts';
+import { epochRow } from '../core/epoch.ts';
 import { CuttlefishError, type Failure, toFailure } from '../core/failure.ts';
 import type { Member } from '../core/gang/member.ts';
 import { type BeatReport, noSums } from '../core/gang/messages.ts';
 import type { RunPlan } from '../core/plan.ts';
 import { type EpochRow, type GangMember, keys, type ProgressRow, prefixes, type TaskId } from '../core/run.ts';
-import { learningRateAt } from '../core/schedule.ts';
 import { shouldStop } from '../core/stop.ts';
 import { refusalOf, restoreCheckpoint } from './checkpoint.ts';
 import { publish, publishFailure } from './finish.ts';
@@ -118,30 +117,22 @@ export class Chief {
   /** True when training is to stop here. */
   async endEpoch(epoch: number, step: number, generation: number, worldSize: number): Promise<boolean> {
     const { table, clock } = this.cloud;
-    const { runId, training, shape, history } = this.plan;
+    const { runId, training, history } = this.plan;
     const evaluation = await this.meter.useful(this.replica.evaluate(this.replica.epochSet));
-    const [samples, lossSum, correct, ...roll] = this.replica.lastSums;
     const now = clock.monotonic();
     const durationMs = Math.max(1, Math.round(now - this.epochFromMs));
     this.epochFromMs = now;
-    const classification = shape.task === 'classification';
-    const row: EpochRow = {
+    const row = epochRow({
+      plan: this.plan,
       epoch,
-      step,
-      samples,
-      trainLoss: lossSum / samples,
-      ...(classification ? { trainAccuracy: correct / samples } : {}),
-      loss: evaluation.lossSum / evaluation.samples,
-      ...(classification ? { accuracy: evaluation.correct / evaluation.samples } : {}),
-      learningRate: learningRateAt(training, step - 1),
+      sums: [this.replica.lastSums],
+      isEveryoneOnce: (sums) => this.replica.isEveryoneOnce(sums),
+      evaluation,
       durationMs,
-      samplesPerSecond: Math.round((samples / durationMs) * 1000),
       worldSize,
       generation,
       atMs: clock.now(),
-      rollCall: rollText(roll),
-      dataExactlyOnce: this.replica.isEveryoneOnce(),
-    };
+    });
     const stored = await table.put(runId, keys.epoch(epoch), row, { absent: true });
     if (stored.kind === 'conflict') await this.compareRolls(row, stored.current);
     const epochs = await table.query<EpochRow>(runId, prefixes.epoch);
@@ -227,7 +218,7 @@ export class Chief {
         lostSteps: this.lostSteps,
         nowMs: clock.now(),
       });
-      await this.leadership.writeProgress(this.last);
+      await this.leadership.writeProgress(this.last, this.generation());
     } finally {
       this.writing = false;
     }

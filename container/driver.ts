@@ -21,8 +21,8 @@ import type { GangMember, TaskId } from '../core/run.ts';
 import type { Chaos } from './chaos.ts';
 import type { Chief } from './chief.ts';
 import type { Leadership } from './leadership.ts';
-import { type Ending, type Every, Loop } from './loop.ts';
-import { Membership } from './membership.ts';
+import type { Ending, Every, Loop } from './loop.ts';
+import { type Membership, wireUp } from './membership.ts';
 import type { Meter } from './meter.ts';
 import { persist } from './persist.ts';
 import type { Replica } from './replica.ts';
@@ -50,21 +50,10 @@ export class Driver {
 
   constructor(parts: DriverParts) {
     this.parts = parts;
-    const { cloud, every, member } = parts;
-    this.loop = new Loop<Event, Effect>({
-      cloud,
-      every,
-      handle: (event, nowMs) => member.handle(event, nowMs),
-      perform: (effect) => this.perform(effect),
-    });
-    this.membership = new Membership({
-      ...parts,
-      loop: this.loop,
-      drop: (peer) => {
-        parts.transport.drop(peer);
-        parts.chief?.forget(peer);
-      },
-    });
+    const perform = (effect: Effect): void => this.perform(effect);
+    const wired = wireUp<Event, Effect>(parts, perform, (peer) => parts.chief?.forget(peer));
+    this.loop = wired.loop;
+    this.membership = wired.membership;
   }
 
   /** Runs until this task is to exit; says why. */

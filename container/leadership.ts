@@ -267,10 +267,9 @@ export class Leadership {
     throw contended(`row "${key}" of "${runId}"`);
   }
 
-  /** False when a later generation has written: we do not lead any more. */
-  async writeProgress(row: ProgressRow): Promise<boolean> {
-    const stored = await this.cloud.table.put(this.plan.runId, keys.progress, row, { fence: row.generation });
-    return stored.kind === 'stored';
+  /** Under the generation that we are prepared for, which may be ahead of the one in the row. A newer one has its own. */
+  async writeProgress(row: ProgressRow, generation: number): Promise<void> {
+    await this.cloud.table.put(this.plan.runId, keys.progress, row, { fence: generation });
   }
 
   /** The slot of a lost member is free, and the control plane should look; only for who leads to say. */

@@ -8,9 +8,10 @@ import type { Effect } from '../core/gang/effects.ts';
 import type { RunPlan } from '../core/plan.ts';
 import type { GangMember, TaskId } from '../core/run.ts';
 import type { Leadership } from './leadership.ts';
-import type { Loop } from './loop.ts';
+import { type Every, Loop } from './loop.ts';
 import { persist } from './persist.ts';
 import { noteUseful } from './slot.ts';
+import type { Transport } from './wire/transport.ts';
 
 export type MembershipEffect = Extract<
   Effect,
@@ -76,4 +77,26 @@ export class Membership {
     const { cloud, plan, self, loop } = this.parts;
     loop.told(noteUseful(cloud, plan.runId, self.taskId), 'noting the first step');
   }
+}
+
+export interface WiringParts<Event, Effect> extends Omit<MembershipParts, 'loop' | 'drop'> {
+  readonly every: Every;
+  readonly transport: Pick<Transport, 'drop'>;
+  readonly member: { handle(event: Event, nowMs: number): readonly Effect[] };
+}
+
+/** The loop of a task in either mode, and what carries out its membership in it. Of a peer that is out nothing is kept. */
+export function wireUp<Event, Effect>(
+  parts: WiringParts<Event, Effect>,
+  perform: (effect: Effect) => void,
+  forget: (peer: TaskId) => void,
+): { readonly loop: Loop<Event, Effect>; readonly membership: Membership } {
+  const { cloud, every, member, transport } = parts;
+  const handle = (event: Event, nowMs: number): readonly Effect[] => member.handle(event, nowMs);
+  const loop = new Loop<Event, Effect>({ cloud, every, handle, perform });
+  const drop = (peer: TaskId): void => {
+    transport.drop(peer);
+    forget(peer);
+  };
+  return { loop, membership: new Membership({ ...parts, loop, drop }) };
 }

@@ -396,7 +396,7 @@ export const planted: readonly Planted[] = [
   bug(
     'the progress of a replaced leader is written',
     leadership,
-    'put(this.plan.runId, keys.progress, row, { fence: row.generation });',
+    'put(this.plan.runId, keys.progress, row, { fence: generation });',
     'put(this.plan.runId, keys.progress, row, { fence: Number.MAX_SAFE_INTEGER });',
   ),
   bug(
