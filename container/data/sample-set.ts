@@ -20,28 +20,30 @@ export interface SampleStore {
   readonly need?: (index: number) => void;
 }
 
-/** Writes the normalised features of one stored sample, which begin at `from`, into `out` at `to`. */
-export type Normaliser = (features: Uint8Array | Float32Array, from: number, out: Float32Array, to: number) => void;
+/** Normalises so many samples that lie one behind the other, into `out` from its beginning. */
+export type Normaliser = (raw: Uint8Array | Float32Array, samples: number, out: Float32Array) => void;
 
 export function makeNormaliser(normalisation: Normalisation, store: SampleStore, train: ArrayLike<number>): Normaliser {
   const length = store.featureLength;
   if (normalisation.kind === 'standardize') {
     const { means, scales } = statistics(store, train);
-    return (features, from, out, to) => {
-      for (let i = 0; i < length; i += 1) {
-        out[to + i] = ((features[from + i] as number) - (means[i] as number)) * (scales[i] as number);
+    return (raw, samples, out) => {
+      for (let from = 0; from < samples * length; from += length) {
+        for (let i = 0; i < length; i += 1) {
+          out[from + i] = ((raw[from + i] as number) - (means[i] as number)) * (scales[i] as number);
+        }
       }
     };
   }
   const { scale, offset } = normalisation.kind === 'scale' ? normalisation : { scale: 1, offset: 0 };
   if (store.features instanceof Uint8Array) {
     const table = Float32Array.from({ length: 256 }, (_, value) => value * scale + offset);
-    return (features, from, out, to) => {
-      for (let i = 0; i < length; i += 1) out[to + i] = table[features[from + i] as number] as number;
+    return (raw, samples, out) => {
+      for (let i = 0; i < samples * length; i += 1) out[i] = table[raw[i] as number] as number;
     };
   }
-  return (features, from, out, to) => {
-    for (let i = 0; i < length; i += 1) out[to + i] = (features[from + i] as number) * scale + offset;
+  return (raw, samples, out) => {
+    for (let i = 0; i < samples * length; i += 1) out[i] = (raw[i] as number) * scale + offset;
   };
 }
 
@@ -55,6 +57,10 @@ export function makeSampleSet(
   const { featureLength } = store;
   const targetLength = classes > 0 ? classes : 1;
   const size = indices?.length ?? store.labels.length;
+  const roomFor = (values: number) =>
+    store.features instanceof Uint8Array ? new Uint8Array(values) : new Float32Array(values);
+  // As they are stored: gathered first, so that they are normalised in one go over values that lie side by side.
+  let raw = roomFor(0);
   let features = new Float32Array(0);
   let targets = new Float32Array(0);
   return {
@@ -64,6 +70,7 @@ export function makeSampleSet(
     gather(wanted, from, to): Batch {
       const count = to - from;
       if (features.length < count * featureLength) {
+        raw = roomFor(count * featureLength);
         features = new Float32Array(count * featureLength);
         targets = new Float32Array(count * targetLength);
       }
@@ -73,11 +80,12 @@ export function makeSampleSet(
         if (!(position >= 0 && position < size)) throw new RangeError(`sample ${position} of a set of ${size}`);
         const at = indices === undefined ? position : (indices[position] as number);
         store.need?.(at);
-        normalise(store.features, at * featureLength, features, row * featureLength);
+        raw.set(store.features.subarray(at * featureLength, (at + 1) * featureLength), row * featureLength);
         const label = store.labels[at] as number;
         if (classes > 0) targets[row * classes + label] = 1;
         else targets[row] = label;
       }
+      normalise(raw, count, features);
       return {
         size: count,
         features: features.subarray(0, count * featureLength),

@@ -157,29 +157,30 @@ function treeTile(ends: usize, parts: i32, a: usize, b: usize, round: i32, tiles
   let begin = 0;
   for (let s = 0; s < parts; s++) {
     const end = load<i32>(ends + at(s));
-    // As many siblings wait as there are ones at the end of the number.
-    const joins = i32.ctz(~s);
-    tile(end - begin, a + at(begin * tileRows), b + at(begin * tileColumns), top, tileColumns * 4, 0);
+    const k = end - begin;
+    tile(k, a, b, top, tileColumns * 4, 0);
+    a += at(k * tileRows);
+    b += at(k * tileColumns);
     begin = end;
     if (round) roundTile(top);
-    if (joins > 0) top = joinTiles(top, joins, round);
+    // As many siblings wait as there are ones at the end of the number.
+    for (let rest = s; rest & 1; rest >>= 1) {
+      top -= tileBytes;
+      addTile(top, top + tileBytes);
+      if (round) roundTile(top);
+    }
     top += tileBytes;
   }
 }
 
-/** Adds the tile to the one before it, their sum to the one before that, ...; answers where the last sum is. */
-function joinTiles(tiles: usize, joins: i32, round: i32): usize {
-  const first = tiles - <usize>(joins * tileBytes);
-  for (let o: usize = 0; o < <usize>(tileRows * tileColumns * 4); o += 16) {
-    let sum = v128.load(tiles + o);
-    for (let from = tiles + o; from > first + o; ) {
-      from -= tileBytes;
-      sum = f32x4.add(v128.load(from), sum);
-      if (round) sum = rounded(sum);
-    }
-    v128.store(first + o, sum);
+/** y += x. */
+function addTile(y: usize, x: usize): void {
+  for (const end = y + tileRows * tileColumns * 4; y < end; y += 64, x += 64) {
+    v128.store(y, f32x4.add(v128.load(y), v128.load(x)));
+    v128.store(y, f32x4.add(v128.load(y, 16), v128.load(x, 16)), 16);
+    v128.store(y, f32x4.add(v128.load(y, 32), v128.load(x, 32)), 32);
+    v128.store(y, f32x4.add(v128.load(y, 48), v128.load(x, 48)), 48);
   }
-  return first;
 }
 
 function roundTile(tile: usize): void {

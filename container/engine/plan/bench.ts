@@ -22,6 +22,7 @@ const alignment = 64;
 const slack = 16;
 
 export class Bench {
+  readonly provider: Provider;
   readonly kernels: Kernels;
   /** Whether a row of a product has the same bits whichever rows are computed with it: our own have, BLAS's may not. */
   readonly rowsAreAlone: boolean;
@@ -31,6 +32,7 @@ export class Bench {
   #capacity = 0;
 
   constructor(provider: Provider) {
+    this.provider = provider;
     this.#memory = newMemory(pageBytes);
     this.kernels = instantiate(provider, this.#memory);
     this.rowsAreAlone = provider !== 'native';

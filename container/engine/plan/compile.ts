@@ -19,7 +19,7 @@ import { embeddingLayer } from './embedding.ts';
 import { normalisationLayer } from './normalisation.ts';
 import { activationLayer, convert, dropoutLayer, reshapeLayer } from './pointwise.ts';
 import { globalPoolingLayer, poolingLayer } from './pooling.ts';
-import type { Form, Pass, Site, Step, Sums, Value } from './step.ts';
+import { type Form, type Pass, pieceOf, type Site, type Step, type Sums, type Value } from './step.ts';
 
 export interface CompiledStep extends Step {
   readonly layer: number;
@@ -29,8 +29,8 @@ export interface Program {
   readonly input: Value;
   readonly output: Value;
   readonly steps: readonly CompiledStep[];
-  /** The most values that the weights of one layer have. */
-  readonly largestSum: number;
+  /** The most values that are added up at once. */
+  readonly largestPiece: number;
 }
 
 export function compile(spec: EngineSpec, shape: ValidShape, layout: Layout, bench: Bench, parameters: Block): Program {
@@ -100,7 +100,7 @@ export function compile(spec: EngineSpec, shape: ValidShape, layout: Layout, ben
     input,
     output: value,
     steps,
-    largestSum: Math.max(0, ...steps.flatMap(({ gradients }) => gradients?.map(({ length }) => length) ?? [])),
+    largestPiece: Math.max(0, ...steps.flatMap(({ gradients }) => gradients?.map(pieceOf) ?? [])),
   };
 }
 

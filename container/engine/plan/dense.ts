@@ -1,7 +1,8 @@
 /** The dense layer: a product over the last axis, a bias, an activation. */
 import type { LayerPlan } from '../../../core/plan.ts';
 import { curve } from './pointwise.ts';
-import { channelsOf, mostShards, placesOf, runs, type Shard, type Site, type Step, type Sums } from './step.ts';
+import { runsOf } from './rows.ts';
+import { channelsOf, mostShards, placesOf, type Shard, type Site, type Step, type Sums } from './step.ts';
 
 export function denseLayer(plan: Extract<LayerPlan, { kind: 'dense' }>, site: Site): Step {
   const { input, bench, shape } = site;
@@ -15,14 +16,17 @@ export function denseLayer(plan: Extract<LayerPlan, { kind: 'dense' }>, site: Si
   const { scratch } = site;
   const { product } = kernels;
   const ends = bench.fixed(mostShards);
+  const forwardRuns = runsOf(bench, { rows: places, n: to, k: from, turned: false });
+  const backwardRuns = runsOf(bench, { rows: places, n: from, k: to, turned: true });
 
   const kernelGradient: Sums = {
     at: site.place('kernel'),
     length: from * to,
-    write: (shard, out) => {
-      const x = input.block.offset + shard.from * places * from * 4;
+    row: to,
+    write: (shard, out, first, until) => {
+      const x = input.block.offset + (shard.from * places * from + first / to) * 4;
       const dz = z.gradient.offset + shard.from * places * to * 4;
-      product(from, to, (shard.to - shard.from) * places, x, 1, from, dz, to, 1, out, to, 0, scratch);
+      product((until - first) / to, to, (shard.to - shard.from) * places, x, 1, from, dz, to, 1, out, to, 0, scratch);
     },
     writeSum: (shards, out, rounded) => {
       if (!bench.rowsAreAlone) return false;
@@ -44,7 +48,7 @@ export function denseLayer(plan: Extract<LayerPlan, { kind: 'dense' }>, site: Si
   return {
     output,
     forward: (pass) => {
-      for (const run of runs(pass, bench)) {
+      for (const run of forwardRuns(pass)) {
         const [x, y] = [input.block.offset + run.from * places * from * 4, z.block.offset + run.from * places * to * 4];
         product((run.to - run.from) * places, to, from, x, from, 1, kernel, to, 1, y, to, 0, scratch);
       }
@@ -54,7 +58,7 @@ export function denseLayer(plan: Extract<LayerPlan, { kind: 'dense' }>, site: Si
     backward: (pass) => {
       backward(pass.samples);
       if (!site.needsInput) return;
-      for (const run of runs(pass, bench)) {
+      for (const run of backwardRuns(pass)) {
         const dz = z.gradient.offset + run.from * places * to * 4;
         const dx = input.gradient.offset + run.from * places * from * 4;
         product((run.to - run.from) * places, from, to, dz, to, 1, kernel, 1, to, dx, from, 0, scratch);

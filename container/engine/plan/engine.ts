@@ -20,7 +20,7 @@ import { Bench, type Block } from './bench.ts';
 import { backward, compile, forward, type Program } from './compile.ts';
 import { fullName, type Provider } from './kernels.ts';
 import { lossKinds } from './loss-kinds.ts';
-import { mostShards, type Pass, type Shard, type Sums } from './step.ts';
+import { mostShards, type Pass, pieceOf, type Shard, type Sums } from './step.ts';
 import { updater } from './update.ts';
 
 /** Values of all blocks together in one piece of an inference pass, so that they stay in the cache. */
@@ -62,7 +62,7 @@ export class PlanEngine implements Engine {
     this.#contribution = bench.fixed(layout.contributionLength);
     this.#correct = bench.fixed(1);
     this.#program = compile(spec, shape, layout, bench, this.#parameters);
-    this.#partial = bench.fixed(Math.log2(mostShards) * this.#program.largestSum);
+    this.#partial = bench.fixed(Math.log2(mostShards) * this.#program.largestPiece);
     this.#targets = bench.perSample(this.#program.output.block.length);
     this.pieceSize = Math.min(mostPieceSamples, Math.max(1, Math.floor(pieceValues / bench.valuesPerSample)));
     this.#update = updater(spec.optimizer, bench, layout, this.#parameters, this.#slots, this.#contribution);
@@ -232,26 +232,42 @@ export class PlanEngine implements Engine {
   }
 
   /** The sums of the shards of a node in the fixed tree, to where they belong in `out`. */
-  #addUp(shards: readonly Shard[], { at, length, write, writeSum }: Sums, out: Float32Array): void {
-    const { kernels } = this.#bench;
+  #addUp(shards: readonly Shard[], sums: Sums, out: Float32Array): void {
+    const { at, length } = sums;
     const result = this.#contribution.offset + at * 4;
     const rounded = at < this.layout.roundedLength;
-    const add = rounded ? kernels.addRounded : kernels.add;
-    if (!writeSum?.(shards, result, rounded)) {
-      const place = (depth: number) => (depth === 0 ? result : this.#partial.offset + (depth - 1) * length * 4);
-      let depth = 0;
-      for (const [index, shard] of shards.entries()) {
-        if (shard.from === shard.to) kernels.fill(place(depth), length, 0);
-        else write(shard, place(depth));
-        if (rounded) kernels.round(place(depth), length);
-        depth += 1;
-        for (let rest = index; rest % 2 === 1; rest = Math.floor(rest / 2)) {
-          depth -= 1;
-          add(place(depth - 1), place(depth), length);
-        }
+    if (!sums.writeSum?.(shards, result, rounded)) {
+      const piece = pieceOf(sums);
+      for (let from = 0; from < length; from += piece) {
+        this.#addPiece(shards, sums, from, Math.min(length, from + piece), result + from * 4, rounded);
       }
     }
     out.set(this.#bench.floats(result, length), at);
+  }
+
+  #addPiece(
+    shards: readonly Shard[],
+    { write }: Sums,
+    from: number,
+    until: number,
+    result: number,
+    rounded: boolean,
+  ): void {
+    const { kernels } = this.#bench;
+    const add = rounded ? kernels.addRounded : kernels.add;
+    const length = until - from;
+    const place = (depth: number) => (depth === 0 ? result : this.#partial.offset + (depth - 1) * length * 4);
+    let depth = 0;
+    for (const [index, shard] of shards.entries()) {
+      if (shard.from === shard.to) kernels.fill(place(depth), length, 0);
+      else write(shard, place(depth), from, until);
+      if (rounded) kernels.round(place(depth), length);
+      depth += 1;
+      for (let rest = index; rest % 2 === 1; rest = Math.floor(rest / 2)) {
+        depth -= 1;
+        add(place(depth - 1), place(depth), length);
+      }
+    }
   }
 
   #allFinite(): boolean {

@@ -1,5 +1,4 @@
 /** What a compiled layer is: a few calls of kernels on offsets, forward and backward. */
-import type { Range } from '../../../core/shards.ts';
 import type { ShardKey } from '../port.ts';
 import type { Bench, Block } from './bench.ts';
 
@@ -50,13 +49,23 @@ export interface Sums {
   /** Place in the contribution, in values. */
   readonly at: number;
   readonly length: number;
-  /** Writes those of one shard to the byte offset `to`, which is not empty. */
-  write(shard: Shard, to: number): void;
+  /** Values that belong together where `write` can be asked for a part; else it is asked for all. */
+  readonly row?: number;
+  /** Writes those of one shard, which is not empty, from the value `from` up to `until`, to the byte offset `to`. */
+  write(shard: Shard, to: number, from: number, until: number): void;
   /**
    * Their sum over the shards of a node in the fixed tree, with `rounded` to bfloat16 at every node; false when that is not
    * possible at once: nothing was done.
    */
   writeSum?(shards: readonly Shard[], to: number, rounded: boolean): boolean;
+}
+
+/** Values that are added up at once: with the partial sums they stay in the second-level cache. */
+const pieceValues = 2 ** 15;
+
+/** How many values of a layer are added up at once: whole rows, or all. */
+export function pieceOf({ length, row }: Sums): number {
+  return row === undefined ? length : Math.min(length, row * Math.max(1, Math.floor(pieceValues / row)));
 }
 
 /** What a layer needs to know when it is compiled. */
@@ -80,12 +89,6 @@ export interface Site {
   readonly next: (form: Form, shape?: readonly number[]) => Value;
   /** Two numbers from which all of a shard's random numbers follow. */
   readonly random: (shard: Shard) => readonly [number, number];
-}
-
-/** The samples of a pass in runs whose products may be computed at once: all, or shard by shard. */
-export function runs({ samples, shards }: Pass, { rowsAreAlone }: Bench): readonly Range[] {
-  if (rowsAreAlone || shards.length === 0) return [{ from: 0, to: samples }];
-  return shards.filter(({ from, to }) => from < to);
 }
 
 export function channelsOf(shape: readonly number[]): number {

@@ -1,0 +1,67 @@
+/**
+ * Which rows of a product are computed together. In our own products no row depends on the others. BLAS chooses by the size
+ * of a product how it adds up, and says nothing about it: there it is tried, once for each way to cut a pass into shards, on
+ * numbers of which hardly two sums in another order are the same.
+ *
+ * Invariant RW1: what is computed together has the bits of what is computed shard by shard.
+ */
+import { finalise } from '../../../core/random.ts';
+import type { Range } from '../../../core/shards.ts';
+import { Bench } from './bench.ts';
+import type { Pass } from './step.ts';
+
+/** [rows, k] * [k, n], with so many rows for each sample. The right side is stored as it is, or turned. */
+export interface RowProduct {
+  readonly rows: number;
+  readonly n: number;
+  readonly k: number;
+  readonly turned: boolean;
+}
+
+/** The samples of a pass in runs whose products are computed at once: all of them, or shard by shard. */
+export function runsOf(bench: Bench, product: RowProduct): (pass: Pass) => readonly Range[] {
+  const tried = new Map<string, boolean>();
+  return ({ samples, shards }) => {
+    const all = { from: 0, to: samples };
+    if (bench.rowsAreAlone || shards.length === 0) return [all];
+    const alone = shards.filter(({ from, to }) => from < to);
+    const cut = alone.map(({ to }) => to).join();
+    let same = tried.get(cut);
+    if (same === undefined) {
+      same = isSame(new Bench(bench.provider), product, all, alone);
+      tried.set(cut, same);
+    }
+    return same ? [all] : alone;
+  };
+}
+
+/**
+ * Rows and columns that are tried at least, of each kind there may be: at an edge only few sums may be in another order, and
+ * of those only some differ in their bits.
+ */
+const tries = 1024;
+
+function isSame(bench: Bench, { rows, n, k, turned }: RowProduct, all: Range, alone: readonly Range[]): boolean {
+  const m = all.to * rows;
+  const left = bench.fixed(m * k);
+  const right = bench.fixed(k * n);
+  const together = bench.fixed(m * n);
+  const apart = bench.fixed(m * n);
+  const [row, column] = turned ? [1, k] : [n, 1];
+  const multiply = ({ from, to }: Range, answer: number): void => {
+    const [x, y] = [left.offset + from * rows * k * 4, answer + from * rows * n * 4];
+    bench.kernels.product((to - from) * rows, n, k, x, k, 1, right.offset, row, column, y, n, 0, 0);
+  };
+  const rounds = Math.max(2, Math.ceil(tries / Math.min(m, n)));
+  for (let round = 0; round < rounds; round += 1) {
+    for (const { offset, length } of round === 0 ? [left, right] : [left]) {
+      const values = bench.floats(offset, length);
+      for (let i = 0; i < length; i += 1) values[i] = finalise(offset + i + round * length) / 2 ** 32 - 0.5;
+    }
+    multiply(all, together.offset);
+    for (const run of alone) multiply(run, apart.offset);
+    const bits = bench.ints(apart.offset, m * n);
+    if (!bench.ints(together.offset, m * n).every((value, i) => value === bits[i])) return false;
+  }
+  return true;
+}
