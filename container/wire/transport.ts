@@ -300,10 +300,10 @@ export class Transport {
     const psk = this.key;
     const identity = this.options.runId;
     return {
-      // Node takes pre-shared keys with TLS 1.2 suites; this one has forward secrecy.
-      minVersion: 'TLSv1.2',
-      maxVersion: 'TLSv1.2',
-      ciphers: 'ECDHE-PSK-CHACHA20-POLY1305:DHE-PSK-AES256-GCM-SHA384:@SECLEVEL=0',
+      // TLS 1.3 exchanges fresh keys beside the pre-shared one; processors have instructions for this suite.
+      minVersion: 'TLSv1.3',
+      maxVersion: 'TLSv1.3',
+      ciphers: 'TLS_AES_128_GCM_SHA256',
       pskCallback: ((...args: unknown[]) =>
         args.length === 2 ? (args[1] === identity ? psk : null) : { psk, identity }) as never,
     };

@@ -13,8 +13,11 @@ import { Holdings } from '../../core/gang/vector-pool.ts';
 import type { GangMember } from '../../core/run.ts';
 import { median } from './measures.ts';
 
-/** How the vectors travel: as they are, in TLS, or rounded to bfloat16. */
-export type Way = 'plain' | 'encrypted' | 'bf16';
+/** How the vectors travel: in TLS, and rounded to bfloat16; or as they are. */
+export interface Way {
+  readonly secure?: boolean;
+  readonly compressed?: boolean;
+}
 
 export interface Order {
   readonly rank: number;
@@ -29,14 +32,20 @@ export interface Order {
 const warmUp = 5;
 const shards = 8;
 
-export async function takePart({ rank, world, way, length, rounds }: Order): Promise<number> {
+export async function takePart({
+  rank,
+  world,
+  way: { secure = false, compressed = false },
+  length,
+  rounds,
+}: Order): Promise<number> {
   const pool = createPool(length, (lengths) => new Vectors(lengths));
   const holdings = new Holdings(pool);
   const totalSteps = warmUp + rounds;
   const shape = {
     shards,
     vectorLength: length,
-    roundedLength: way === 'bf16' ? length : 0,
+    roundedLength: compressed ? length : 0,
     stepsPerEpoch: totalSteps + 1,
     totalSteps,
     checkpointEvery: 0,
@@ -53,9 +62,9 @@ export async function takePart({ rank, world, way, length, rounds }: Order): Pro
     runId: 'bench',
     secret: 'ab'.repeat(32),
     bind: '127.0.0.1',
-    secure: way === 'encrypted',
+    secure,
     limits: { vectorLength: length, stateLength: 0 },
-    packed: way === 'bf16',
+    packed: compressed,
     pool,
     onMessage: (from, message) => handle(from, message as Message),
     placeFor: (...what) => trainer.placeFor(...what),

@@ -52,19 +52,22 @@ function exchange(): Part {
   const sizes = sizesMB.map((megabytes) => ({ megabytes, rounds: roundsFor(megabytes) }));
   const title = (who: string, world: number): string => `${who}, ${world} processes`;
   const compared = [2, 4].map((world) => ({ world, mine: title('all-reduce', world), gloo: title('gloo', world) }));
-  const encrypted = title('all-reduce, encrypted', 2);
+  const ways = [
+    { label: title('all-reduce, encrypted', 2), world: 2, secure: true },
+    { label: title('all-reduce, bf16', 2), world: 2, compressed: true },
+    { label: title('all-reduce, bf16', 4), world: 4, compressed: true },
+    { label: title('all-reduce, bf16, encrypted', 2), world: 2, secure: true, compressed: true },
+  ];
   return {
     about: 'all-reduce of one vector, between processes of this machine',
     scenarios: [
       ...compared.flatMap(({ world, mine, gloo }): Scenario[] => [
-        { label: mine, run: ({ root }) => allReduce(root, mine, world, 'plain') },
+        { label: mine, run: ({ root }) => allReduce(root, mine, world, {}) },
         { label: gloo, run: ({ peer }) => peerAllReduce(peer, gloo, world, sizes) },
       ]),
-      { label: encrypted, run: ({ root }) => allReduce(root, encrypted, 2, 'encrypted') },
-      ...[2, 4].map((world): Scenario => {
-        const label = title('all-reduce, bf16', world);
-        return { label, run: ({ root }) => allReduce(root, label, world, 'bf16') };
-      }),
+      ...ways.map(
+        ({ world, label, ...way }): Scenario => ({ label, run: ({ root }) => allReduce(root, label, world, way) }),
+      ),
     ],
     ratios: compared.flatMap(({ world, mine, gloo }) =>
       sizesMB.map((megabytes) => ({

@@ -135,17 +135,21 @@ describe('transport', () => {
     });
   }
 
-  it('keeps out whoever does not know the secret, in both directions, and stays up', async () => {
-    const [a, b, stranger] = [await end('a'), await end('b'), await end('c', { secret: 'cd'.repeat(32) })];
-    stranger.transport.send(b.member, beat);
-    await until(() => b.refused.some((why) => why.includes('wrong proof')));
-    a.transport.send(stranger.member, beat);
-    await until(() => stranger.refused.length > 0);
-    a.transport.send(b.member, beat);
-    await until(() => b.got.length === 1);
-    expect(b.got[0]?.from).toBe('a');
-    expect(stranger.got).toEqual([]);
-  });
+  for (const secure of [false, true]) {
+    const how = secure ? 'encrypted' : 'plain';
+    it(`keeps out whoever does not know the secret, in both directions, and stays up, ${how}`, async () => {
+      const [a, b] = [await end('a', { secure }), await end('b', { secure })];
+      const stranger = await end('c', { secure, secret: 'cd'.repeat(32) });
+      stranger.transport.send(b.member, beat);
+      await until(() => b.refused.some((why) => why.includes(secure ? 'binder' : 'wrong proof')));
+      a.transport.send(stranger.member, beat);
+      await until(() => stranger.refused.length > 0);
+      a.transport.send(b.member, beat);
+      await until(() => b.got.length === 1);
+      expect(b.got[0]?.from).toBe('a');
+      expect(stranger.got).toEqual([]);
+    });
+  }
 
   it('closes a connection that sends anything else, and stays up', async () => {
     const [a, b] = [await end('a'), await end('b')];
