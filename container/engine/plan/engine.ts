@@ -7,7 +7,7 @@
  *  E5  Passes that are not training are cut into pieces by a rule that only depends on the network.
  *  E6  A loss is NaN when a parameter is not finite.
  *  E7  What a shard contributes does not depend on which shards are computed with it: a row of a product does not depend
- *      on the others (kernels/product.ts) or is computed with its own shard alone (`runs` in step.ts), and everything
+ *      on the others (kernels/product.ts), or only where that was tried (rows.ts), and everything
  *      summed over samples is summed shard by shard.
  */
 import { plainPool } from '../../../core/gang/vector-pool.ts';

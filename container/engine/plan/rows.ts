@@ -18,8 +18,12 @@ export interface RowProduct {
   readonly turned: boolean;
 }
 
-/** The samples of a pass in runs whose products are computed at once: all of them, or shard by shard. */
-export function runsOf(bench: Bench, product: RowProduct): (pass: Pass) => readonly Range[] {
+/** The samples of a pass in runs whose products are computed at once: all of them, or shard by shard. Tried on a bench aside. */
+export function runsOf(
+  bench: Pick<Bench, 'rowsAreAlone' | 'provider'>,
+  product: RowProduct,
+  aside = () => new Bench(bench.provider),
+): (pass: Pass) => readonly Range[] {
   const tried = new Map<string, boolean>();
   return ({ samples, shards }) => {
     const all = { from: 0, to: samples };
@@ -28,7 +32,7 @@ export function runsOf(bench: Bench, product: RowProduct): (pass: Pass) => reado
     const cut = alone.map(({ to }) => to).join();
     let same = tried.get(cut);
     if (same === undefined) {
-      same = isSame(new Bench(bench.provider), product, all, alone);
+      same = isSame(aside(), product, all, alone);
       tried.set(cut, same);
     }
     return same ? [all] : alone;
@@ -41,7 +45,12 @@ export function runsOf(bench: Bench, product: RowProduct): (pass: Pass) => reado
  */
 const tries = 1024;
 
-function isSame(bench: Bench, { rows, n, k, turned }: RowProduct, all: Range, alone: readonly Range[]): boolean {
+function isSame(
+  bench: Pick<Bench, 'kernels' | 'fixed' | 'floats' | 'ints'>,
+  { rows, n, k, turned }: RowProduct,
+  all: Range,
+  alone: readonly Range[],
+): boolean {
   const m = all.to * rows;
   const left = bench.fixed(m * k);
   const right = bench.fixed(k * n);
