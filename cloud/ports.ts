@@ -136,6 +136,15 @@ export interface Datasets {
   read(uri: string, range?: { readonly from: number; readonly to: number }): Promise<Uint8Array | undefined>;
   /** Names of the files directly under a folder or prefix; undefined when there is no such folder. */
   list(uri: string): Promise<readonly string[] | undefined>;
+  /** Where inflated files are kept for the next task; absent where every task has a machine of its own. */
+  readonly inflated?: InflatedFiles;
+}
+
+/** Losing any of it costs time only: neither of the two ever fails. */
+export interface InflatedFiles {
+  /** What is kept under the name; what is not sound is removed instead. */
+  get(name: string, isSound: (content: Uint8Array) => boolean): Promise<Uint8Array | undefined>;
+  put(name: string, content: Uint8Array): Promise<void>;
 }
 
 export interface Clock {

@@ -4,18 +4,46 @@
  * Invariants
  *  RD1 A missing, empty or damaged file is DataInvalid with its full name, never a stack trace of the decompressor.
  *  RD2 Nothing is inflated beyond `maxFileBytes`, or, for a head, beyond the head.
+ *  RD3 What was kept inflated is taken when it was made of this very file, and is what the file says it inflates to: its name is
+ *      a digest of the one, and its length and checksum are those at the other's end.
  */
-import { createGunzip } from 'node:zlib';
+import { createHash } from 'node:crypto';
+import { crc32, createGunzip } from 'node:zlib';
 import { dataInvalid } from '../core/data/data-error.ts';
 import { maxHeaderBytes } from '../core/data/idx.ts';
 import type { Datasets } from './ports.ts';
 
 const maxFileBytes = 2 ** 31 - 1;
+/** Smaller ones are inflated sooner than found, larger ones take more room than they save time. */
+const keptBytes = { least: 2 ** 20, most: 2 ** 28 };
 
 /** The whole file, inflated. */
 export async function readDataFile(datasets: Datasets, uri: string): Promise<Uint8Array> {
   const bytes = await readRaw(datasets, uri);
   if (!isGzip(bytes)) return bytes;
+  return isKept(datasets, bytes) ? wholeOrKept(datasets.inflated, uri, bytes) : inflateWhole(uri, bytes);
+}
+
+type Keeping = Datasets & Required<Pick<Datasets, 'inflated'>>;
+
+function isKept(datasets: Datasets, bytes: Uint8Array): datasets is Keeping {
+  const said = saidSize(bytes);
+  return datasets.inflated !== undefined && keptBytes.least <= said && said <= keptBytes.most;
+}
+
+/** RD3. */
+async function wholeOrKept(inflated: Keeping['inflated'], uri: string, bytes: Uint8Array): Promise<Uint8Array> {
+  const name = createHash('sha256').update(bytes).digest('hex');
+  const isSound = (content: Uint8Array) => content.length === saidSize(bytes) && crc32(content) === saidChecksum(bytes);
+  const kept = await inflated.get(name, isSound);
+  if (kept !== undefined) return kept;
+  const whole = await inflateWhole(uri, bytes);
+  // A file of several parts says the size of the last one.
+  if (whole.length === saidSize(bytes)) void inflated.put(name, whole);
+  return whole;
+}
+
+async function inflateWhole(uri: string, bytes: Uint8Array): Promise<Uint8Array> {
   const whole = await inflate(uri, bytes, maxFileBytes);
   if (whole.length > maxFileBytes) throw dataInvalid(uri, `inflates to more than ${maxFileBytes} bytes`);
   return whole;
@@ -34,7 +62,19 @@ export async function readDataHead(datasets: Datasets, uri: string): Promise<{ h
 
 /** What a gzip file says of its inflated size, modulo 2^32. */
 function saidSize(raw: Uint8Array): number {
-  return new DataView(raw.buffer, raw.byteOffset).getUint32(raw.length - 4, true);
+  return endOf(raw).getUint32(4, true);
+}
+
+/** And of its checksum. */
+function saidChecksum(raw: Uint8Array): number {
+  return endOf(raw).getUint32(0, true);
+}
+
+/** The last eight bytes; of a file that is shorter, nothing that says anything. */
+function endOf(raw: Uint8Array): DataView {
+  return raw.length < 8
+    ? new DataView(new ArrayBuffer(8))
+    : new DataView(raw.buffer, raw.byteOffset + raw.length - 8, 8);
 }
 
 async function readRaw(datasets: Datasets, uri: string): Promise<Uint8Array> {

@@ -241,7 +241,8 @@ async function openWorkbench(cloud: Cloud, plan: RunPlan) {
   const begun = checkpoints?.value.manifests[0]?.engine;
   const threads = plan.cluster.threads.count;
   const options = { ...text, warn, threads, ...(begun === undefined ? {} : { begun }) };
-  const [engine, data] = await Promise.all([createEngine(plan, options), loadDataset(plan, cloud.datasets)]);
+  // In this order: the files are read beside us while the engine is built.
+  const [data, engine] = await Promise.all([loadDataset(plan, cloud.datasets), createEngine(plan, options)]);
   return { engine, data };
 }
 

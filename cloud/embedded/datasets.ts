@@ -10,8 +10,8 @@ import { type FileHandle, open, readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CuttlefishError } from '../../core/failure.ts';
-import type { Datasets } from '../ports.ts';
-import { codeOf } from './files.ts';
+import type { Datasets, InflatedFiles } from '../ports.ts';
+import { codeOf, readBytes } from './files.ts';
 
 /** The name that `s3://` URIs give the bucket of the state folder. */
 export const embeddedBucket = 'cuttlefish-local';
@@ -20,6 +20,7 @@ export interface DatasetsOptions {
   readonly bucketFolder: string;
   /** What relative paths are relative to; the working folder of the process when absent. */
   readonly baseFolder?: string;
+  readonly inflated?: InflatedFiles;
 }
 
 const notThere = ['ENOENT', 'ENOTDIR'];
@@ -28,6 +29,8 @@ export function createDatasets(options: DatasetsOptions): Datasets {
   const base = resolve(options.baseFolder ?? '.');
   const pathOf = (uri: string) => locate(uri, base, options.bucketFolder);
   return {
+    ...(options.inflated === undefined ? {} : { inflated: options.inflated }),
+
     async read(uri, range) {
       const path = pathOf(uri);
       if (range && !(Number.isSafeInteger(range.from) && Number.isSafeInteger(range.to) && 0 <= range.from)) {
@@ -66,17 +69,6 @@ export function createDatasets(options: DatasetsOptions): Datasets {
       }
     },
   };
-}
-
-async function readBytes(file: FileHandle, from: number, to: number): Promise<Uint8Array> {
-  const body = new Uint8Array(to - from);
-  let done = 0;
-  while (done < body.byteLength) {
-    const { bytesRead } = await file.read(body, done, body.byteLength - done, from + done);
-    if (bytesRead === 0) return body.slice(0, done);
-    done += bytesRead;
-  }
-  return body;
 }
 
 function locate(uri: string, base: string, bucketFolder: string): string {

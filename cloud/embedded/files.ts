@@ -19,7 +19,7 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { CuttlefishError } from '../../core/failure.ts';
 import { randomIds } from './ids.ts';
@@ -145,11 +145,11 @@ export function publish(path: string, body: Uint8Array | string, options: Publis
   }
 }
 
-/** Like `publish` with `sync`, but the writing is done beside the event loop: for what is large. */
+/** Like `publish`, but the writing is done beside the event loop: for what is large. */
 export async function publishBeside(
   path: string,
   body: Uint8Array | string,
-  options: Omit<PublishOptions, 'sync'>,
+  options: PublishOptions,
 ): Promise<boolean> {
   const temp = join(options.temp, randomIds.hex(12));
   const bytes = typeof body === 'string' ? Buffer.from(body) : body;
@@ -159,11 +159,11 @@ export async function publishBeside(
     try {
       // Not writeFile, which looks up at the event loop for every half megabyte.
       for (let done = 0; done < bytes.byteLength; ) done += (await file.write(bytes, done)).bytesWritten;
-      await file.sync();
+      if (options.sync === true) await file.sync();
     } finally {
       await file.close();
     }
-    return settle(temp, path, { ...options, sync: true });
+    return settle(temp, path, options);
   } catch (error) {
     attempt(temp, () => unlinkSync(temp), ['ENOENT']);
     throw storageFailed(path, error);
@@ -194,6 +194,18 @@ function healing(temp: string, write: () => void): void {
     makeFolder(dirname(temp));
     write();
   }
+}
+
+/** Bytes [from, to) of a file, fewer when it ends before; in one read, where the system does it in one. */
+export async function readBytes(file: FileHandle, from: number, to: number): Promise<Uint8Array> {
+  const body = new Uint8Array(to - from);
+  let done = 0;
+  while (done < body.byteLength) {
+    const { bytesRead } = await file.read(body, done, body.byteLength - done, from + done);
+    if (bytesRead === 0) return body.slice(0, done);
+    done += bytesRead;
+  }
+  return body;
 }
 
 /** A JSON file written by `publish`; undefined when there is none. */

@@ -81,7 +81,10 @@ export function createObjects({ folder, temp }: ObjectsOptions): ObjectStore {
         const stored = publish(path, body, { temp, absent, sync: true });
         return stored ? { kind: 'stored', version: digestOf(body) } : { kind: 'conflict' };
       }
-      const [stored, version] = await Promise.all([publishBeside(path, body, { temp, absent }), digestBeside(body)]);
+      const [stored, version] = await Promise.all([
+        publishBeside(path, body, { temp, absent, sync: true }),
+        digestBeside(body),
+      ]);
       return stored ? { kind: 'stored', version } : { kind: 'conflict' };
     },
 

@@ -10,6 +10,7 @@
  *   tasks/       one folder a task: what it is, its process, its log, how it ended
  *   launches/    client tokens and what came of them
  *   locks/       who drives which run
+ *   inflated/    data files as tasks read them, see inflated.ts; may be removed at any time
  *   tmp/         files that are being written
  *
  * Invariants
@@ -26,7 +27,7 @@ import { attempt, codeOf, makeFolder, publish, refusalOf } from './files.ts';
 
 export const layout = 1;
 
-const folders = ['bucket', 'table', 'executions', 'tokens', 'tasks', 'launches', 'locks', 'tmp'] as const;
+const folders = ['bucket', 'table', 'executions', 'tokens', 'tasks', 'launches', 'locks', 'inflated', 'tmp'] as const;
 /** Longer than any write takes: what is older was left by a killed process. */
 const forgottenTempMs = 60 * 60_000;
 

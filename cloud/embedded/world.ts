@@ -12,6 +12,7 @@ import type { Capacity } from './capacity.ts';
 import { createDatasets } from './datasets.ts';
 import { type Bus, createBus } from './events.ts';
 import { randomIds } from './ids.ts';
+import { createInflatedFiles } from './inflated.ts';
 import { createLock, type Lock } from './lock.ts';
 import { createNotices } from './notices.ts';
 import { createObjects } from './objects.ts';
@@ -87,6 +88,7 @@ export async function openWorld(options: WorldOptions): Promise<EmbeddedWorld> {
     workflow: createTokenWorkflow(state.root, clock),
     datasets: createDatasets({
       bucketFolder: state.bucket,
+      inflated: createInflatedFiles({ folder: state.inflated, temp: state.tmp }),
       ...(options.baseFolder === undefined ? {} : { baseFolder: options.baseFolder }),
     }),
     notices: createNotices(bus),

@@ -35,6 +35,13 @@ describe('readDataFile()', () => {
   );
 });
 
+describe('a file of a few bytes', () => {
+  it.each([3, 7, 12])('that begins like gzip and has %i is refused in words (RD1)', async (length) => {
+    const file = gzipSync(content).subarray(0, length);
+    await expect(readDataFile(holding(file), 'a.gz')).rejects.toThrow(/a\.gz: truncated/);
+  });
+});
+
 describe('readDataHead()', () => {
   it('inflates the beginning and believes the size', async () => {
     const { head, bytes } = await readDataHead(holding(gzipSync(content)), 'a.gz');
