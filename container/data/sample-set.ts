@@ -6,6 +6,7 @@
  *  SS2 Statistics for standardizing are summed over the training samples in index order, in double precision.
  */
 import type { Normalisation } from '../../core/plan.ts';
+import { lookUp } from '../engine/look-up.ts';
 import type { Batch } from '../engine/port.ts';
 import type { SampleSet } from './port.ts';
 
@@ -20,10 +21,41 @@ export interface SampleStore {
   readonly need?: (index: number) => void;
 }
 
-/** Normalises so many samples that lie one behind the other, into `out` from its beginning. */
-export type Normaliser = (raw: Uint8Array | Float32Array, samples: number, out: Float32Array) => void;
+/** Where samples are put as they are stored, and what they are as features. */
+export interface Bay {
+  readonly raw: Uint8Array | Float32Array;
+  readonly features: Float32Array;
+  /** Normalises the first so many samples. */
+  normalise(samples: number): void;
+}
+
+/** Makes a bay for so many samples. */
+export type Normaliser = (samples: number) => Bay;
 
 export function makeNormaliser(normalisation: Normalisation, store: SampleStore, train: ArrayLike<number>): Normaliser {
+  const length = store.featureLength;
+  const areBytes = store.features instanceof Uint8Array;
+  if (normalisation.kind !== 'standardize' && areBytes) {
+    const { scale, offset } = normalisation.kind === 'scale' ? normalisation : { scale: 1, offset: 0 };
+    const table = Float32Array.from({ length: 256 }, (_, value) => value * scale + offset);
+    return (most) => {
+      const { bytes, values, run } = lookUp(table, most * length);
+      return { raw: bytes, features: values, normalise: (samples) => run(samples * length) };
+    };
+  }
+  const work = normaliseEach(normalisation, store, train);
+  return (most) => {
+    const raw = areBytes ? new Uint8Array(most * length) : new Float32Array(most * length);
+    const features = new Float32Array(most * length);
+    return { raw, features, normalise: (samples) => work(raw, samples, features) };
+  };
+}
+
+function normaliseEach(
+  normalisation: Normalisation,
+  store: SampleStore,
+  train: ArrayLike<number>,
+): (raw: Bay['raw'], samples: number, out: Float32Array) => void {
   const length = store.featureLength;
   if (normalisation.kind === 'standardize') {
     const { means, scales } = statistics(store, train);
@@ -36,12 +68,6 @@ export function makeNormaliser(normalisation: Normalisation, store: SampleStore,
     };
   }
   const { scale, offset } = normalisation.kind === 'scale' ? normalisation : { scale: 1, offset: 0 };
-  if (store.features instanceof Uint8Array) {
-    const table = Float32Array.from({ length: 256 }, (_, value) => value * scale + offset);
-    return (raw, samples, out) => {
-      for (let i = 0; i < samples * length; i += 1) out[i] = table[raw[i] as number] as number;
-    };
-  }
   return (raw, samples, out) => {
     for (let i = 0; i < samples * length; i += 1) out[i] = (raw[i] as number) * scale + offset;
   };
@@ -52,16 +78,14 @@ export function makeSampleSet(
   store: SampleStore,
   indices: Uint32Array | undefined,
   classes: number,
-  normalise: Normaliser,
+  normaliser: Normaliser,
 ): SampleSet {
   const { featureLength } = store;
   const targetLength = classes > 0 ? classes : 1;
   const size = indices?.length ?? store.labels.length;
-  const roomFor = (values: number) =>
-    store.features instanceof Uint8Array ? new Uint8Array(values) : new Float32Array(values);
-  // As they are stored: gathered first, so that they are normalised in one go over values that lie side by side.
-  let raw = roomFor(0);
-  let features = new Float32Array(0);
+  // Gathered as they are stored, then normalised in one go over values that lie side by side.
+  let capacity = 0;
+  let bay = normaliser(capacity);
   let targets = new Float32Array(0);
   return {
     size,
@@ -69,10 +93,10 @@ export function makeSampleSet(
     targetLength,
     gather(wanted, from, to): Batch {
       const count = to - from;
-      if (features.length < count * featureLength) {
-        raw = roomFor(count * featureLength);
-        features = new Float32Array(count * featureLength);
-        targets = new Float32Array(count * targetLength);
+      if (count > capacity) {
+        capacity = count;
+        bay = normaliser(capacity);
+        targets = new Float32Array(capacity * targetLength);
       }
       targets.fill(0, 0, count * targetLength);
       for (let row = 0; row < count; row += 1) {
@@ -80,15 +104,15 @@ export function makeSampleSet(
         if (!(position >= 0 && position < size)) throw new RangeError(`sample ${position} of a set of ${size}`);
         const at = indices === undefined ? position : (indices[position] as number);
         store.need?.(at);
-        raw.set(store.features.subarray(at * featureLength, (at + 1) * featureLength), row * featureLength);
+        bay.raw.set(store.features.subarray(at * featureLength, (at + 1) * featureLength), row * featureLength);
         const label = store.labels[at] as number;
         if (classes > 0) targets[row * classes + label] = 1;
         else targets[row] = label;
       }
-      normalise(raw, count, features);
+      bay.normalise(count);
       return {
         size: count,
-        features: features.subarray(0, count * featureLength),
+        features: bay.features.subarray(0, count * featureLength),
         targets: targets.subarray(0, count * targetLength),
       };
     },

@@ -6,6 +6,7 @@ export { convolve, convolveScratch, packedFilters, packFilters, padPlanes, turnK
 export { convolveGradient, dotTile, gradientScratch } from './direct-gradient.ts';
 export { dropoutMask } from './dropout.ts';
 export { embed, embedGradient } from './embedding.ts';
+export { lookUp } from './look-up.ts';
 export { loss } from './loss.ts';
 export {
   normApplyPlanes,

@@ -9,6 +9,7 @@ export interface Kernels {
   dropoutMask(a: number, b: number, threshold: number, kept: number, n: number, out: number): void;
   embed(ids: number, n: number, table: number, rows: number, width: number, y: number): void;
   embedGradient(ids: number, n: number, dy: number, rows: number, width: number, out: number): void;
+  lookUp(x: number, n: number, table: number, y: number): void;
   loss(kind: number, z: number, t: number, rows: number, width: number, gradient: number, correct: number): number;
   squareSum(x: number, n: number): number;
   scaleClipped(x: number, n: number, by: number, limit: number): void;
