@@ -14,12 +14,12 @@ import type { Roster } from './roster.ts';
 
 export class Course {
   private readonly roster: Pick<Roster, 'isFed'>;
-  private readonly turn: Turn;
+  private readonly turn: () => Turn | undefined;
   /** Whom `begin` was sent to, and who has not been told to stop since. */
   private training: Gang | undefined;
   private stoppedFor = 0;
 
-  constructor(roster: Pick<Roster, 'isFed'>, turn: Turn) {
+  constructor(roster: Pick<Roster, 'isFed'>, turn: () => Turn | undefined) {
     this.roster = roster;
     this.turn = turn;
   }
@@ -43,7 +43,7 @@ export class Course {
   }
 
   /** Where those that train go over into the next generation; undefined when they cannot. */
-  turnInto(next: Gang): number | undefined {
+  turnInto(next: Gang): Turn | undefined {
     return this.mayGoOn(next) ? this.turn() : undefined;
   }
 

@@ -11,8 +11,11 @@ export interface LeaderOptions {
   readonly gatherMs: number;
 }
 
-/** Where all that train can go over to another generation, `Trainer.turn`. */
-export type Turn = () => number | undefined;
+/** Where those that train are, and where all of them can go over to another generation: `Trainer.turn`. */
+export interface Turn {
+  readonly step: number;
+  readonly fromStep: number;
+}
 
 /** What a new leader starts from. */
 export interface Inheritance {

@@ -14,8 +14,7 @@
  *
  * Invariants
  *  LD1 A generation number is used only after the gang row was committed with it (P5).
- *  LD2 `begin` is sent when every member of the gang has answered `prepare`; who does not answer in time is dropped, and
- *      the number is spent.
+ *  LD2 `begin` is sent when all of the gang have answered `prepare`; when they have stopped for it, who does not is dropped.
  *  LD3 A worker whose state is behind by more than one step is not counted in: it fetches the state first, beside the others.
  *  LD4 The leader is a worker of its own gang: no epoch ends, and no step after it, without its being there.
  *  LD5 The slot of a lost member is released only after a generation without it is committed, so only by a leader that
@@ -47,7 +46,12 @@ export class Leader {
   private readonly departed = new Departed();
   private readonly course: Course;
 
-  constructor(options: LeaderOptions, patience: Patience, from: Inheritance, turn: Turn = () => undefined) {
+  constructor(
+    options: LeaderOptions,
+    patience: Patience,
+    from: Inheritance,
+    turn: () => Turn | undefined = () => undefined,
+  ) {
     this.options = options;
     this.course = new Course(this.roster, turn);
     this.patience = patience;
@@ -166,17 +170,13 @@ export class Leader {
       this.state = { kind: 'holding' };
       return [...released, ...this.reform(this.why)];
     }
-    const level = this.course.turnInto(gang);
-    if (level === undefined) this.stop();
+    const turn = this.course.turnInto(gang);
+    if (turn === undefined) this.stop();
     const untilMs = this.patience.nowMs + this.patience.limitForAll(this.committedGang);
     this.state = { kind: 'forming', gang, waiting: new Set(this.committedGang), untilMs };
     const [workers, servers] = [gang.workers, gang.servers].map((some) => some.map((member) => member.slot));
-    const prepare: Message = {
-      type: 'prepare',
-      generation,
-      leader: gang.leader,
-      ...(level === undefined ? {} : { level }),
-    };
+    const level = turn === undefined ? {} : { level: turn.step };
+    const prepare: Message = { type: 'prepare', generation, leader: gang.leader, ...level };
     return [
       ...released,
       { type: 'record', event: 'generation.formed', detail: { generation, why: this.why, workers, servers } },
@@ -305,8 +305,8 @@ export class Leader {
 
   private open(gang: Gang): Effect[] {
     if (!this.course.isStopped) {
-      const fromStep = this.course.turnInto(gang);
-      return fromStep === undefined ? this.startOver() : this.begin(gang, { fromStep, behind: [] });
+      const turn = this.course.turnInto(gang);
+      return turn === undefined ? this.startOver() : this.begin(gang, { fromStep: turn.fromStep, behind: [] });
     }
     const { top, lender, late, behind } = alignment(this.roster.among(gang.workers));
     if (late.length > 0) {

@@ -15,6 +15,7 @@
 import type { GangMember, TaskId } from '../run.ts';
 import { ownership, type Range } from '../shards.ts';
 import type { Effect, NodeVector } from './effects.ts';
+import type { Turn } from './leader-state.ts';
 import { type Gang, isExchange, type MessageOf, reducersOf } from './messages.ts';
 import { partitionRange, type VectorShape } from './reducer.ts';
 import { Holdings, plainPool } from './vector-pool.ts';
@@ -90,13 +91,13 @@ export class Trainer {
    * ours for it yet. A step ahead, so that they hear of it in time; no end of an epoch lies between. Undefined when we do
    * not train.
    */
-  get turn(): number | undefined {
+  get turn(): Turn | undefined {
     const { step, phase, until } = this;
     if (this.gang === undefined || Number.isFinite(until)) return undefined;
-    if (phase === 'evaluating') return step;
+    if (phase === 'evaluating') return { step, fromStep: step };
     if (phase !== 'computing' && phase !== 'waiting') return undefined;
     const { stepsPerEpoch } = this.shape;
-    return Math.min(step + 2, (Math.floor(step / stepsPerEpoch) + 1) * stepsPerEpoch);
+    return { step, fromStep: Math.min(step + 2, (Math.floor(step / stepsPerEpoch) + 1) * stepsPerEpoch) };
   }
 
   /** Train no further than this in the generation that we are in, or that begins. */

@@ -180,13 +180,7 @@ export const planted: readonly Planted[] = [
     "effects.push({ type: 'evaluate', epoch: step / shape.stepsPerEpoch, step });\n      this.evaluated = step;",
   ),
   bug('the stop rule is not remembered', trainer, 'if (stop) this.stopAt = Math.min(this.stopAt, step);', ''),
-  bug(
-    'a generation begins where some may be past',
-    trainer,
-    'return Math.min(step + 2,',
-    'return Math.min(step,',
-    joining,
-  ),
+  bug('a generation begins where some may be past', trainer, 'Math.min(step + 2,', 'Math.min(step,', joining),
   {
     name: 'those that go on go over a step too late',
     changes: [
@@ -219,8 +213,8 @@ export const planted: readonly Planted[] = [
   bug(
     'lost connections are forgotten while their generation goes on',
     leader,
-    'const level = this.course.turnInto(gang);',
-    'const level = this.course.turnInto(gang);\n    this.doubts.newGeneration();',
+    'if (turn === undefined) this.stop();',
+    'if (turn === undefined) this.stop();\n    this.doubts.newGeneration();',
     { ...joining, faults: ['break-link', 'kill'], netMs: 4 },
   ),
   bug(
