@@ -28,7 +28,7 @@ const evaluationChunk = 500;
 const breathMs = 50;
 
 /** How long a task that waits to be counted in computes to no end. */
-const warmUpMs = 150;
+const warmUpMs = 60;
 
 /** Samples of consecutive shards. */
 interface Gathered extends Range {

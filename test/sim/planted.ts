@@ -211,13 +211,6 @@ export const planted: readonly Planted[] = [
     joining,
   ),
   bug(
-    'lost connections are forgotten while their generation goes on',
-    leader,
-    'if (turn === undefined) this.stop();',
-    'if (turn === undefined) this.stop();\n    this.doubts.newGeneration();',
-    { ...joining, faults: ['break-link', 'kill'], netMs: 4 },
-  ),
-  bug(
     'a generation is used before its fences are raised',
     leadership,
     'await this.enforce(generation, {',

@@ -194,3 +194,79 @@ describe('complaints', () => {
     expect(doubts.verdict(['task-0', 'task-1'], () => false)).toBe('task-1');
   });
 });
+
+describe('a leader that takes in a newcomer while the others train (CO1, CO2)', () => {
+  const newcomer = worker(3);
+
+  /** Three train in generation 1; a fourth has caught up with the state of a donor, and generation 2 is being written. */
+  function joining(turn: { step: number; fromStep: number } | undefined): Leader {
+    const clock = new Patience(patience);
+    clock.look(0);
+    const options = { self: worker(0), workersMin: 1, workersMax: 4, parameterServers: 0, gatherMs: 10 };
+    const from = { generation: 0, lastGang: [], awaited: [], hasState: false, step: 0, savedStep: 0 };
+    const leader = new Leader(options, clock, from, () => turn);
+    for (const index of [1, 2])
+      leader.hello({ type: 'hello', member: worker(index), hasState: false, step: 0, generation: 0 });
+    clock.look(20);
+    leader.tick();
+    leader.restored(0);
+    leader.committed(1);
+    for (const index of [0, 1, 2]) prepared(leader, index, 1);
+    expect(leader.state.kind).toBe('open');
+    for (const index of [1, 2]) clock.heard(`task-${index}`);
+    const fetch = leader.hello({ type: 'hello', member: newcomer, hasState: false, step: 0, generation: 0 });
+    const [order] = sentTo(fetch, newcomer).filter((message) => message.type === 'fetch');
+    const donor = order?.type === 'fetch' ? order.donor.taskId : '';
+    expect(kinds(leader.caughtUp(newcomer.taskId, { type: 'caught-up', step: 7, donor }))).toContain(
+      'commit-generation',
+    );
+    return leader;
+  }
+
+  const prepared = (leader: Leader, index: number, generation: number, step = 0): Effect[] =>
+    leader.prepared(`task-${index}`, { type: 'prepared', generation, step, hasState: true, lends: false });
+
+  test('tells nobody to stop, and begins where all have yet to get to', () => {
+    const leader = joining({ step: 7, fromStep: 9 });
+    const told = sentTo(leader.committed(2), worker(1));
+    expect(told).toEqual([{ type: 'prepare', generation: 2, leader: 'task-0', level: 7 }]);
+    for (const index of [0, 1, 2]) expect(prepared(leader, index, 2, 7)).toEqual([]);
+    const [begin] = sentTo(prepared(leader, 3, 2, 7), worker(1));
+    expect(begin).toMatchObject({ type: 'begin', gang: { generation: 2 }, fromStep: 9, behind: [] });
+  });
+
+  test('stops all when one of them is lost meanwhile, and when nobody trains', () => {
+    const leader = joining({ step: 7, fromStep: 9 });
+    leader.lost(['task-2'], 'lost');
+    leader.committed(2);
+    const told = sentTo(leader.committed(3), worker(1));
+    expect(told).toEqual([{ type: 'prepare', generation: 3, leader: 'task-0' }]);
+    expect(sentTo(joining(undefined).committed(2), worker(1))).toEqual([
+      { type: 'prepare', generation: 2, leader: 'task-0' },
+    ]);
+  });
+
+  test('stops all when the newcomer has lost its donor', () => {
+    const leader = joining({ step: 7, fromStep: 9 });
+    leader.committed(2);
+    for (const index of [0, 1, 2])
+      leader.suspected('task-3', { type: 'suspect', peer: `task-${index}`, why: 'broken', generation: 2 });
+    for (const index of [0, 1, 2]) prepared(leader, index, 2, 7);
+    expect(kinds(prepared(leader, 3, 2, 7))).toEqual(['commit-generation']);
+    expect(sentTo(leader.committed(3), worker(1))).toEqual([{ type: 'prepare', generation: 3, leader: 'task-0' }]);
+  });
+
+  test('misses what was lost in the generation that goes on: the step in flight would never end', () => {
+    for (const before of [true, false]) {
+      const leader = joining({ step: 7, fromStep: 9 });
+      const complain = (): Effect[] =>
+        leader.suspected('task-1', { type: 'suspect', peer: 'task-2', why: 'broken', generation: 1 });
+      if (before) complain();
+      leader.committed(2);
+      if (!before) complain();
+      for (let beat = 0; beat < 2; beat += 1) leader.beatTo();
+      const dropped = leader.tick().filter((effect) => effect.type === 'drop');
+      expect(dropped).toMatchObject([{ peer: { taskId: 'task-2' }, why: 'unreachable' }]);
+    }
+  });
+});
