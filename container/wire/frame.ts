@@ -85,7 +85,8 @@ function encodeVector(kind: number, message: VectorMessage, index: number, packe
   const count = packed?.count ?? 0;
   const halves = packed === undefined ? [] : [bytesOf(packed.room).subarray(0, 2 * count)];
   const rest = bytesOf(message.payload.subarray(count));
-  return [header(kind, 2 * count + rest.length, message, index, count), ...halves, rest];
+  const head = header(kind, 2 * count + rest.length, message, index, count);
+  return [head, ...halves, rest].filter(({ length }) => length > 0);
 }
 
 function encodeParcel({ payload, ...rest }: ParcelMessage): readonly Uint8Array[] {

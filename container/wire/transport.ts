@@ -258,13 +258,14 @@ export class Transport {
     const { pool, limits } = this.options;
     const packed = this.options.packed && isVector(message) ? pack(message, pool) : undefined;
     const pieces = encode(message, packed);
-    socket.cork();
+    // What is corked goes out in one packet; TLS would first copy all of it into one place.
+    if (!this.options.secure) socket.cork();
     for (const piece of pieces.slice(0, -1)) socket.write(piece);
     socket.write(pieces.at(-1) as Uint8Array, () => {
       this.letGo(message);
       if (packed !== undefined) pool.release(packed.room);
     });
-    socket.uncork();
+    if (!this.options.secure) socket.uncork();
     const { vectorLength, stateLength } = limits;
     if (socket.writableLength > queueFactor * 4 * (vectorLength + stateLength) + 1_048_576) {
       this.options.onRefused(`${socket.writableLength} bytes are waiting for it`, peer.slot);
