@@ -18,11 +18,15 @@ export interface ObjectStore {
     key: string,
     version: string,
   ): Promise<{ readonly body: Uint8Array; readonly version: string } | undefined>;
-  /** O3 Of many concurrent `absent` puts of one key exactly one is stored. */
+  /**
+   * O3 Of many concurrent `absent` puts of one key exactly one is stored. `sha256` is the digest of the body, in hex, where
+   * the caller has it: taking it of a large body once is enough.
+   */
   put(
     key: string,
     body: Uint8Array | string,
     when: 'always' | { readonly absent: true },
+    sha256?: string,
   ): Promise<{ readonly kind: 'stored'; readonly version: string } | { readonly kind: 'conflict' }>;
   /** O4 All keys under the prefix, sorted, complete after a put. */
   list(prefix: string): Promise<readonly string[]>;

@@ -23,9 +23,9 @@ export async function storePart(
   if (bytes.length === 0) return;
   if (store === 'objects') {
     const key = objectKeys.part(runId, part.digest);
-    if ((await cloud.objects.put(key, bytes, { absent: true })).kind === 'stored') return;
+    if ((await cloud.objects.put(key, bytes, { absent: true }, part.digest)).kind === 'stored') return;
     const there = await cloud.objects.get(key);
-    if (there === undefined || !equal(there.body, bytes)) await cloud.objects.put(key, bytes, 'always');
+    if (there === undefined || !equal(there.body, bytes)) await cloud.objects.put(key, bytes, 'always', part.digest);
     return;
   }
   for (const [i, { from, to }] of chunkRanges(bytes.length).entries()) {

@@ -5,8 +5,11 @@ import type { CheckpointPlan, LaunchKind, NetworkPlan, TrainingPlan } from './pl
 
 const second = 1000;
 const minute = 60 * second;
-/** Up to this size a checkpoint lives wholly in the table, which is faster and cannot be half deleted. */
-const maxTableCheckpointBytes = 4 * 1024 * 1024;
+/**
+ * Up to this size a checkpoint lives wholly in the table. The rows of a run share the 1,000 KB that DynamoDB is sure to write
+ * in a second, with its leases, and a kilobyte costs an eighth of what a whole object does: what is larger is an object.
+ */
+const maxTableCheckpointBytes = 1.5 * 1024 * 1024;
 const defaultEverySteps = 100;
 /** Assumptions to begin with, for `checkpoint: {every: auto}`: what a run sees soon counts more. */
 const assumedMtbfMs: { readonly [K in LaunchKind]: number } = {

@@ -48,7 +48,7 @@ export function awsObjects(client: S3Client, settings: AwsSettings, clock: Pick<
     get: (key) => read(key),
     getVersion: (key, version) => read(key, version),
 
-    async put(key, body, when) {
+    async put(key, body, when, sha256) {
       const bytes = typeof body === 'string' ? Buffer.from(body) : body;
       for (let attempt = 1; ; attempt++) {
         try {
@@ -59,6 +59,8 @@ export function awsObjects(client: S3Client, settings: AwsSettings, clock: Pick<
               Body: bytes,
               ContentType: contentType(key),
               ...(when === 'always' ? {} : { IfNoneMatch: '*' }),
+              // S3 refuses a body with another digest, and the SDK need not take one of its own.
+              ...(sha256 === undefined ? {} : { ChecksumSHA256: Buffer.from(sha256, 'hex').toString('base64') }),
             }),
           );
           return { kind: 'stored', version: versionOf(answer) };

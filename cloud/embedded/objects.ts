@@ -69,7 +69,7 @@ export function createObjects({ folder, temp }: ObjectsOptions): ObjectStore {
       return found?.version === version ? found : undefined;
     },
 
-    async put(key, body, when) {
+    async put(key, body, when, sha256) {
       const path = pathOf(key);
       try {
         makeFolder(dirname(path));
@@ -79,11 +79,11 @@ export function createObjects({ folder, temp }: ObjectsOptions): ObjectStore {
       const absent = when !== 'always';
       if (body.length < largeBytes) {
         const stored = publish(path, body, { temp, absent, sync: true });
-        return stored ? { kind: 'stored', version: digestOf(body) } : { kind: 'conflict' };
+        return stored ? { kind: 'stored', version: sha256 ?? digestOf(body) } : { kind: 'conflict' };
       }
       const [stored, version] = await Promise.all([
         publishBeside(path, body, { temp, absent, sync: true }),
-        digestBeside(body),
+        sha256 ?? digestBeside(body),
       ]);
       return stored ? { kind: 'stored', version } : { kind: 'conflict' };
     },

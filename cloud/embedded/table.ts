@@ -32,7 +32,7 @@ import type { Ids, Row, Stored, Table, When } from '../ports.ts';
 import { attempt, codeOf, damaged, makeFolder, publish, storageFailed, writeWhole } from './files.ts';
 import { checkItem } from './item-size.ts';
 import { keyOf, nameOf } from './names.ts';
-import { encodeRow, encodeTombstone, type RowFile, toRow } from './row-file.ts';
+import { decodeRow, encodeRow, encodeTombstone, type RowFile, toRow } from './row-file.ts';
 
 export interface TableOptions {
   readonly folder: string;
@@ -58,22 +58,22 @@ export function createTable(options: TableOptions): Table {
   const pause = options.pausePoint ?? (() => {});
   const folderOf = (partition: string, key: string) => join(options.folder, nameOf(partition), nameOf(key));
 
-  /** One conditional step; `encode` gives the text of the next version or undefined when the condition does not hold. */
+  /** One conditional step; `encode` gives the file of the next version or undefined when the condition does not hold. */
   async function write(
     partition: string,
     key: string,
-    encode: (next: string, row: Row<unknown> | undefined) => string | undefined,
+    encode: (next: string, row: Row<unknown> | undefined) => Uint8Array | undefined,
   ): Promise<{ stored: number } | { row: Row<unknown> | undefined }> {
     const folder = folderOf(partition, key);
     for (let turn = 0; turn < manyTurns; turn++) {
       const current = readCurrent(folder);
       const row = current.file && toRow(key, current.version, current.file);
       const next = options.ids.hex(8);
-      const text = encode(next, row);
-      if (text === undefined) return { row };
+      const file = encode(next, row);
+      if (file === undefined) return { row };
       pause('read');
       const version = current.version + 1;
-      if (!tryVersion(folder, current, version, next, text)) continue; // overtaken: look again
+      if (!tryVersion(folder, current, version, next, file)) continue; // overtaken: look again
       pause('linked');
       await removeOlder(folder, version);
       return { stored: version };
@@ -82,7 +82,7 @@ export function createTable(options: TableOptions): Table {
   }
 
   /** False when another writer was faster. */
-  function tryVersion(folder: string, current: Current, version: number, next: string, text: string): boolean {
+  function tryVersion(folder: string, current: Current, version: number, next: string, file: Uint8Array): boolean {
     const target = join(folder, versionName(version));
     const nextFolder = join(folder, nextName(version, next));
     if (current.version === 0) makeFolder(nextFolder);
@@ -90,11 +90,11 @@ export function createTable(options: TableOptions): Table {
     let linked = false;
     try {
       if (current.file === undefined) {
-        linked = publish(target, text, { temp: options.temp, absent: true });
+        linked = publish(target, file, { temp: options.temp, absent: true });
         return linked;
       }
       const draft = join(folder, nextName(current.version, current.file.next), next);
-      writeWhole(draft, text, false);
+      writeWhole(draft, file, false);
       pause('prepared');
       linkSync(draft, target);
       linked = true;
@@ -185,9 +185,9 @@ function readCurrent(folder: string): Current {
     for (const name of names) if (name[0] === 'v') highest = Math.max(highest, numberIn(name));
     if (highest === 0) return nothing;
     const path = join(folder, versionName(highest));
-    const text = attempt(path, () => readFileSync(path, 'utf8'), ['ENOENT']);
+    const file = attempt(path, () => readFileSync(path), ['ENOENT']);
     // Gone, or the emptied first version: a later one was there before this one went.
-    if (text) return { version: highest, file: JSON.parse(text) as RowFile };
+    if (file !== undefined && file.length > 0) return { version: highest, file: decodeRow(file) };
   }
   throw new Error(`${folder} was changed by hand: its newest version cannot be read`);
 }

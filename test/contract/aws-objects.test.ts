@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { allowedObject, awsDatasets } from '../../cloud/aws/datasets.ts';
@@ -44,6 +45,14 @@ describe('the object store on S3', () => {
     });
     expect(request?.headers['x-amz-checksum-crc32']).toBeDefined();
     expect(request?.headers).not.toHaveProperty('if-none-match');
+  });
+
+  it('sends the digest that the caller has, so that S3 checks it, and takes no checksum of its own', async () => {
+    stub.answer(stored('v1'));
+    const digest = createHash('sha256').update('abc').digest();
+    await objects().put('k', 'abc', 'always', digest.toString('hex'));
+    expect(stub.requests[0]?.headers['x-amz-checksum-sha256']).toBe(digest.toString('base64'));
+    expect(stub.requests[0]?.headers).not.toHaveProperty('x-amz-checksum-crc32');
   });
 
   it('puts an absent object with If-None-Match, and takes 412 for a conflict', async () => {

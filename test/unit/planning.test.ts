@@ -56,6 +56,9 @@ describe('makePlan() resolves', () => {
       store: 'table',
       bytes: 3 * 4 * 118_282,
     });
+    // What the rows of one run may take of the table is little: a larger checkpoint goes to the bucket.
+    const wide = planned(mnist + mlp.replaceAll('128', '256'));
+    expect(wide.checkpoint).toMatchObject({ store: 'objects', bytes: 3 * 4 * wide.network.parameters });
     expect(made.data).toEqual({ source: 'idx', dialect: 'mnist', path: 's3://data/mnist', files, classes: 10 });
   });
 
