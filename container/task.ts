@@ -12,7 +12,7 @@ import { roundedLength } from '../core/bfloat16.ts';
 import { rollColumns } from '../core/data/roll-call.ts';
 import { CuttlefishError, describeFailure, type Failure, failureTable, toFailure } from '../core/failure.ts';
 import { Member } from '../core/gang/member.ts';
-import type { VectorShape } from '../core/gang/reducer.ts';
+import { partitionLength, type VectorShape } from '../core/gang/partitions.ts';
 import { plainPool } from '../core/gang/vector-pool.ts';
 import { objectKeys } from '../core/object-keys.ts';
 import type { Role, RunPlan } from '../core/plan.ts';
@@ -118,6 +118,7 @@ function vectorShapeOf({ network, training }: RunPlan): VectorShape {
   return {
     shards: training.shards,
     vectorLength: parameters + stateParameters + 3 + rollColumns,
+    partitionLength,
     roundedLength: roundedLength(parameters, training.compression),
   };
 }

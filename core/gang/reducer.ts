@@ -1,31 +1,19 @@
 /**
- * A reducer finishes the tree for its partition of the vector and sends the total to every worker. A parameter server is
- * nothing but this; with no parameter servers every worker has one too. It keeps no state between steps, so losing one
- * loses nothing (P3). Of two workers each is the reducer of everything, for itself.
+ * A reducer finishes the tree for each of its partitions of the vector and sends the total to every worker. A parameter
+ * server is nothing but this; with no parameter servers every worker has one too. It keeps no state between steps, so
+ * losing one loses nothing (P3). Of two workers each is the reducer of everything, for itself.
  *
  * Invariants
- *  RD1 Exactly one step is open at a time: a worker sends step t+1 only after it has the total of t.
- *  RD2 A contribution is taken only from a worker of the gang, for a tree node of that worker's own cover, once.
+ *  RD1 Exactly one step is open at a time: a worker sends step t+1 only after it has the totals of t, all of them.
+ *  RD2 A contribution is taken only from a worker of the gang, for a tree node of that worker's own cover, once a partition.
  */
 import type { GangMember, TaskId } from '../run.ts';
-import { cover, ownership, type Range, shardRange } from '../shards.ts';
+import { cover, ownership } from '../shards.ts';
 import type { Effect } from './effects.ts';
-import { type Gang, isExchange, type MessageOf, reducersOf } from './messages.ts';
+import { type Gang, isExchange, type MessageOf } from './messages.ts';
+import { Partitions, type VectorShape } from './partitions.ts';
 import { type Room, TreeSum } from './tree-sum.ts';
 import { Holdings, plainPool } from './vector-pool.ts';
-
-/** What a vector of a step is, before anything is known of who trains. */
-export interface VectorShape {
-  readonly shards: number;
-  readonly vectorLength: number;
-  /** Leading values that are rounded to bfloat16 at every node of the tree; 0 without compression. */
-  readonly roundedLength: number;
-}
-
-/** The range of the flat vector that belongs to partition p of `partitions`. */
-export function partitionRange(vectorLength: number, partitions: number, partition: number): Range {
-  return shardRange(vectorLength, partitions, partition);
-}
 
 /** Contributions that may wait for `begin`: far more than any gang sends in one step. */
 const mostEarly = 4096;
@@ -40,9 +28,9 @@ export class Reducer {
   private readonly shape: VectorShape;
   private readonly holdings: Holdings;
   private gang: Gang | undefined;
-  private partition = -1;
   private step = 0;
-  private tree: TreeSum;
+  /** One for each of our partitions whose total has not been sent. */
+  private readonly trees = new Map<number, TreeSum>();
   private seen = new Set<string>();
   private early: Early[] = [];
 
@@ -50,7 +38,6 @@ export class Reducer {
     this.me = me;
     this.shape = shape;
     this.holdings = holdings;
-    this.tree = this.newTree();
   }
 
   /** The step whose contributions are being taken. */
@@ -69,7 +56,6 @@ export class Reducer {
   /** Answers what was kept: it can be taken now. */
   begin(gang: Gang, fromStep: number): readonly Early[] {
     this.gang = gang;
-    this.partition = reducersOf(gang, this.me.taskId).findIndex((member) => member.taskId === this.me.taskId);
     this.open(fromStep);
     return this.dropEarly();
   }
@@ -77,7 +63,6 @@ export class Reducer {
   /** Forget the open step: the generation is over. */
   pause(): void {
     this.gang = undefined;
-    this.partition = -1;
     this.open(0);
     this.dropEarly();
   }
@@ -91,9 +76,11 @@ export class Reducer {
 
   /** Effects, or the reason for which the message was refused. */
   take(from: TaskId, message: MessageOf<'contribution'>): Effect[] | { readonly refused: string } {
-    const gang = this.gang;
+    const { gang } = this;
     if (gang === undefined || message.generation !== gang.generation) return { refused: 'not in this generation' };
-    if (message.partition !== this.partition) return { refused: `partition ${message.partition} is not ours` };
+    const { partition } = message;
+    const partitions = new Partitions(gang, this.me.taskId, this.shape);
+    if (partitions.ownerOf(partition) !== this.me.taskId) return { refused: `partition ${partition} is not ours` };
     if (message.step !== this.step) return { refused: `step ${message.step} is not open (${this.step} is)` };
     const rank = gang.workers.findIndex((worker) => worker.taskId === from);
     if (rank < 0) return { refused: 'sender is not a worker of the gang' };
@@ -102,18 +89,19 @@ export class Reducer {
     if (!nodes.some((node) => node.level === level && node.index === index)) {
       return { refused: `tree node ${level}/${index} is not the sender's` };
     }
-    const { from: begin, to: end } = this.rangeOf(gang);
+    const { from: begin, to: end } = partitions.rangeOf(partition);
     if (message.payload.length !== end - begin) return { refused: `${message.payload.length} values` };
-    const key = `${level}/${index}`;
+    const key = `${partition}/${level}/${index}`;
     if (this.seen.has(key)) return { refused: 'sent twice' };
     this.seen.add(key);
 
     this.holdings.hold(message.payload);
-    const total = this.tree.add({ level, index }, message.payload, this.roomIn(gang, from));
+    const total = this.trees.get(partition)?.add({ level, index }, message.payload, this.roomIn(gang, from));
     if (total === undefined) return [];
     this.holdings.letGo(total);
-    const { step, partition } = this;
-    this.open(step + 1);
+    this.trees.delete(partition);
+    const { step } = this;
+    if (this.trees.size === 0) this.open(step + 1);
     const { generation } = gang;
     const receivers = isExchange(gang) ? [this.me] : gang.workers;
     return receivers.map((to) => ({
@@ -131,20 +119,16 @@ export class Reducer {
 
   private open(step: number): void {
     this.step = step;
-    this.holdings.letGo(...this.tree.rest().map(({ vector }) => vector));
-    this.tree = this.newTree();
+    for (const tree of this.trees.values()) this.holdings.letGo(...tree.rest().map(({ vector }) => vector));
+    this.trees.clear();
     this.seen = new Set();
-  }
-
-  private newTree(): TreeSum {
+    if (this.gang === undefined) return;
     const { shards, roundedLength } = this.shape;
-    if (this.gang === undefined) return new TreeSum(shards, this.holdings.pool);
-    const { from, to } = this.rangeOf(this.gang);
-    const rounded = Math.min(Math.max(roundedLength - from, 0), to - from);
-    return new TreeSum(shards, this.holdings.pool, rounded);
-  }
-
-  private rangeOf(gang: Gang): Range {
-    return partitionRange(this.shape.vectorLength, reducersOf(gang, this.me.taskId).length, this.partition);
+    const partitions = new Partitions(this.gang, this.me.taskId, this.shape);
+    for (const partition of partitions.ownedBy(this.me.taskId)) {
+      const { from, to } = partitions.rangeOf(partition);
+      const rounded = Math.min(Math.max(roundedLength - from, 0), to - from);
+      this.trees.set(partition, new TreeSum(shards, this.holdings.pool, rounded));
+    }
   }
 }

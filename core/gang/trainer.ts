@@ -13,11 +13,11 @@
  *  TR5 A reducer's total is put where our contribution to it was: who sends the one has received the other, whole.
  */
 import type { GangMember, TaskId } from '../run.ts';
-import { ownership, type Range } from '../shards.ts';
+import { ownership } from '../shards.ts';
 import type { Effect, NodeVector } from './effects.ts';
 import type { Turn } from './leader-state.ts';
-import { type Gang, isExchange, type MessageOf, reducersOf } from './messages.ts';
-import { partitionRange, type VectorShape } from './reducer.ts';
+import type { Gang, MessageOf } from './messages.ts';
+import { Partitions, type VectorShape } from './partitions.ts';
 import { Holdings, plainPool } from './vector-pool.ts';
 
 export interface TrainingShape extends VectorShape {
@@ -182,27 +182,27 @@ export class Trainer {
   }
 
   computed(generation: number, step: number, parts: readonly NodeVector[]): Effect[] {
-    const gang = this.gang;
+    const { gang } = this;
     if (gang === undefined || gang.generation !== generation || this.phase !== 'computing' || step !== this.step) {
       this.holdings.letGo(...parts.map(({ vector }) => vector));
       return [];
     }
     this.phase = 'waiting';
     this.parts = parts;
-    const reducers = reducersOf(gang, this.me.taskId);
-    const receivers = isExchange(gang) ? gang.workers : reducers;
-    return receivers.flatMap((to, place) => {
-      const partition = place % reducers.length;
-      const { from, to: end } = this.rangeOf(gang, partition);
-      return parts.map(({ node, vector }): Effect => {
-        // Our own reducer adds into what it is given: nobody else gets that part of the vector.
-        const payload = vector.subarray(from, end);
-        return {
-          type: 'send',
-          to,
-          message: { type: 'contribution', generation, step, partition, level: node.level, index: node.index, payload },
-        };
-      });
+    const partitions = this.partitionsOf(gang);
+    return partitions.all().flatMap((partition) => {
+      const { from, to: end } = partitions.rangeOf(partition);
+      return partitions.receiversOf(partition).flatMap((to) =>
+        parts.map(({ node: { level, index }, vector }): Effect => {
+          // Our own reducer adds into what it is given: nobody else gets that part of the vector.
+          const payload = vector.subarray(from, end);
+          return {
+            type: 'send',
+            to,
+            message: { type: 'contribution', generation, step, partition, level, index, payload },
+          };
+        }),
+      );
     });
   }
 
@@ -212,7 +212,7 @@ export class Trainer {
     const { gang } = this;
     if (why !== undefined || gang === undefined) return { refused: why ?? 'no gang' };
     const { payload, partition } = message;
-    const { from: at } = this.rangeOf(gang, partition);
+    const { from: at } = this.partitionsOf(gang).rangeOf(partition);
     const place = this.parts[0]?.vector;
     const whole = payload.length === this.shape.vectorLength;
     this.missing.delete(partition);
@@ -228,7 +228,7 @@ export class Trainer {
   placeFor(from: TaskId, message: Omit<MessageOf<'reduced'>, 'payload'>, length: number): Float32Array | undefined {
     const { gang } = this;
     if (gang === undefined || this.refuses(from, message, length) !== undefined) return undefined;
-    const range = this.rangeOf(gang, message.partition);
+    const range = this.partitionsOf(gang).rangeOf(message.partition);
     return this.parts[0]?.vector.subarray(range.from, range.to);
   }
 
@@ -236,16 +236,16 @@ export class Trainer {
     const { gang } = this;
     if (gang === undefined || message.generation !== gang.generation) return 'not in this generation';
     const { partition, step } = message;
-    if (reducersOf(gang, this.me.taskId)[partition]?.taskId !== from)
-      return `partition ${partition} is not the sender's`;
+    const partitions = this.partitionsOf(gang);
+    if (partitions.ownerOf(partition) !== from) return `partition ${partition} is not the sender's`;
     if (this.phase !== 'waiting' || step !== this.step) return `step ${step} is not open`;
     if (!this.missing.has(partition)) return 'sent twice';
-    const range = this.rangeOf(gang, partition);
+    const range = partitions.rangeOf(partition);
     return length === range.to - range.from ? undefined : `${length} values`;
   }
 
-  private rangeOf(gang: Gang, partition: number): Range {
-    return partitionRange(this.shape.vectorLength, reducersOf(gang, this.me.taskId).length, partition);
+  private partitionsOf(gang: Gang): Partitions {
+    return new Partitions(gang, this.me.taskId, this.shape);
   }
 
   private letPartsGo(): void {
@@ -331,7 +331,7 @@ export class Trainer {
       effects.push({ type: 'checkpoint', step, generation: gang.generation });
     }
     this.phase = 'computing';
-    this.missing = new Set(reducersOf(gang, this.me.taskId).keys());
+    this.missing = new Set(this.partitionsOf(gang).all());
     const rank = gang.workers.findIndex((worker) => worker.taskId === this.me.taskId);
     effects.push({
       type: 'compute',

@@ -7,6 +7,7 @@ import { createPool } from '../../container/wire/pool.ts';
 import { Transport } from '../../container/wire/transport.ts';
 import type { Effect } from '../../core/gang/effects.ts';
 import type { Gang, Message } from '../../core/gang/messages.ts';
+import { partitionLength } from '../../core/gang/partitions.ts';
 import { Reducer } from '../../core/gang/reducer.ts';
 import { Trainer } from '../../core/gang/trainer.ts';
 import { Holdings } from '../../core/gang/vector-pool.ts';
@@ -45,6 +46,7 @@ export async function takePart({
   const shape = {
     shards,
     vectorLength: length,
+    partitionLength,
     roundedLength: compressed ? length : 0,
     stepsPerEpoch: totalSteps + 1,
     totalSteps,

@@ -44,6 +44,8 @@ export interface TaskWorld extends Watcher {
 const graceBeats = 5;
 const gatherBeats = 10;
 const firstStepMs = 6_000;
+/** So that a parameter server has several. */
+const partitionLength = 4;
 
 export class SimTask {
   readonly host: Host;
@@ -148,6 +150,7 @@ export class SimTask {
       shape: {
         shards: training.shards,
         vectorLength: vectorLengthFor(training.shards),
+        partitionLength,
         roundedLength: 0,
         stepsPerEpoch: training.stepsPerEpoch,
         totalSteps: training.totalSteps,

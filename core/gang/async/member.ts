@@ -13,6 +13,7 @@ import type { Effect, Event } from '../effects.ts';
 import { Member } from '../member.ts';
 import type { MemberOptions } from '../member-options.ts';
 import { type Gang, type Message, membersOf, noSums } from '../messages.ts';
+import { partitionLength } from '../partitions.ts';
 import type { AsyncEffect, AsyncEvent, Refusable } from './effects.ts';
 import { Keeper, type Update } from './keeper.ts';
 import { type AsyncMessage, type AsyncOf, isAsync } from './messages.ts';
@@ -43,7 +44,15 @@ export class AsyncMember {
     const { self, training, update } = options;
     this.membership = new Member({
       ...options,
-      shape: { shards: 1, vectorLength: 0, roundedLength: 0, stepsPerEpoch: 1, totalSteps: 0, checkpointEvery: 0 },
+      shape: {
+        shards: 1,
+        vectorLength: 0,
+        partitionLength,
+        roundedLength: 0,
+        stepsPerEpoch: 1,
+        totalSteps: 0,
+        checkpointEvery: 0,
+      },
     });
     this.keeper = new Keeper(self, training, update);
     this.worker = new AsyncWorker(self, training.partitioning);

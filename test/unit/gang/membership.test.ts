@@ -21,7 +21,15 @@ const report = { state: 'training', memoryMiB: 0, computeShare: 0, wireShare: 0,
 function memberOf(self: GangMember): Member {
   return new Member({
     self,
-    shape: { shards: 4, vectorLength: 8, roundedLength: 0, stepsPerEpoch: 10, totalSteps: 10, checkpointEvery: 0 },
+    shape: {
+      shards: 4,
+      vectorLength: 8,
+      partitionLength: 8,
+      roundedLength: 0,
+      stepsPerEpoch: 10,
+      totalSteps: 10,
+      checkpointEvery: 0,
+    },
     leader: { workersMin: 1, workersMax: 3, parameterServers: 0, gatherMs: 100 },
     heartbeatIntervalMs: 100,
     patience,

@@ -25,7 +25,7 @@ const contribution = (change: Partial<MessageOf<'contribution'>> = {}): MessageO
 });
 
 function opened(): Reducer {
-  const reducer = new Reducer(server, { shards: 4, vectorLength: 2, roundedLength: 0 });
+  const reducer = new Reducer(server, { shards: 4, vectorLength: 2, partitionLength: 2, roundedLength: 0 });
   reducer.begin(gang, 5);
   return reducer;
 }
@@ -64,6 +64,33 @@ describe('Reducer', () => {
       expect(reducer.take('w0', contribution())).toHaveLength(2);
     });
   }
+
+  it('sends the total of a partition while others are still to come, and opens the next step after the last (RD1)', () => {
+    const reducer = new Reducer(server, { shards: 4, vectorLength: 6, partitionLength: 2, roundedLength: 0 });
+    reducer.begin(gang, 5);
+    const sent = [2, 0, 1].map((partition) => {
+      expect(reducer.take('w1', contribution({ partition, index: 1 }))).toEqual([]);
+      expect(reducer.openStep).toBe(5);
+      const effects = reducer.take('w0', contribution({ partition, payload: Float32Array.of(partition, 1) }));
+      expect(reducer.take('w0', contribution({ partition, payload: Float32Array.of(9, 9) }))).toHaveProperty('refused');
+      return effects;
+    });
+    for (const [i, partition] of [2, 0, 1].entries()) {
+      const reduced = {
+        type: 'reduced',
+        generation: 3,
+        step: 5,
+        partition,
+        payload: Float32Array.of(partition + 1, 3),
+      };
+      expect(sent[i]).toEqual([
+        { type: 'send', to: w0, message: reduced },
+        { type: 'send', to: w1, message: reduced },
+      ]);
+    }
+    expect(reducer.openStep).toBe(6);
+    expect(reducer.take('w0', contribution({ partition: 3, step: 6 }))).toEqual({ refused: 'partition 3 is not ours' });
+  });
 
   it('takes a contribution once: a repeated frame does not count twice', () => {
     const reducer = opened();

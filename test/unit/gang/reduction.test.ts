@@ -12,7 +12,16 @@ const shards = 8;
 const length = 23;
 /** The first part of the vector is rounded at every node: it ends in the middle of a partition. */
 const roundedLength = 13;
-const shape = { shards, vectorLength: length, roundedLength, stepsPerEpoch: 10, totalSteps: 10, checkpointEvery: 0 };
+const shape = {
+  shards,
+  vectorLength: length,
+  // A parameter server has six of them, or three of two.
+  partitionLength: 4,
+  roundedLength,
+  stepsPerEpoch: 10,
+  totalSteps: 10,
+  checkpointEvery: 0,
+};
 const valueAt = (shard: number, i: number): number => Math.fround(Math.sin(shard * 31 + i) * 10 ** (shard % 5));
 
 function nodeValue(exact: number, i: number): number {
