@@ -138,14 +138,42 @@ export const planted: readonly Planted[] = [
   bug(
     'the reducer adds up in order of arrival',
     reducer,
-    'const total = this.tree.add({ level, index }, message.payload, this.roomIn(gang, from));',
-    `const state = this as unknown as { left: number; sum: Float32Array | undefined };
-    if (this.seen.size === 1) Object.assign(state, { left: this.shards, sum: undefined });
-    const before = state.sum;
-    state.sum = before === undefined ? message.payload : message.payload.map((v, i) => v + (before[i] as number));
-    state.left -= 2 ** level;
-    const total = state.left === 0 ? state.sum : undefined;`,
+    'const total = this.trees.get(partition)?.add({ level, index }, message.payload, this.roomIn(gang, from));',
+    `const state = this as unknown as { sums: Map<number, { readonly left: number; readonly sum: Float32Array }> };
+    if (this.seen.size === 1) state.sums = new Map();
+    const before = state.sums.get(partition);
+    const sum = before === undefined ? message.payload : message.payload.map((v, i) => v + (before.sum[i] as number));
+    const left = (before?.left ?? this.shape.shards) - 2 ** level;
+    state.sums.set(partition, { left, sum });
+    const total = left === 0 ? sum : undefined;`,
   ),
+  bug('an update is made before all partitions are in', trainer, 'if (this.missing.size > 0) return [];', '', {
+    servers: 1,
+  }),
+  bug(
+    'a step is over with the first of its partitions',
+    reducer,
+    'if (this.trees.size === 0) this.open(step + 1);',
+    'this.open(step + 1);',
+    { servers: 1 },
+  ),
+  {
+    name: 'what was added up in an older generation goes into the next',
+    changes: [
+      {
+        file: reducer,
+        find: 'this.holdings.letGo(...tree.rest().map(({ vector }) => vector));',
+        replace: 'tree.rest();',
+      },
+      { file: reducer, find: 'this.trees.clear();', replace: '' },
+      {
+        file: reducer,
+        find: 'this.trees.set(partition, new',
+        replace: 'if (!this.trees.has(partition)) this.trees.set(partition, new',
+      },
+    ],
+    dials: { servers: 1, workers: 3, workersMin: 1, shards: 4, faults: ['interrupt', 'kill', 'break-link'] },
+  },
   bug('the reducer opens the step before', reducer, 'this.open(fromStep);', 'this.open(Math.max(0, fromStep - 1));'),
   bug(
     'a shard belongs to two workers',
