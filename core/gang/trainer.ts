@@ -11,6 +11,7 @@
  *  TR3 The reduced vector of the last applied step is kept until the next: a member one step behind is brought up with it.
  *  TR4 Workers of a gang are never more than one step apart.
  *  TR5 A reducer's total is put where our contribution to it was: who sends the one has received the other, whole.
+ *  TR6 Who was told to stop stays at the step that it says it is at, until a generation begins, with it or without.
  */
 import type { GangMember, TaskId } from '../run.ts';
 import { ownership } from '../shards.ts';
@@ -18,7 +19,7 @@ import type { Effect, NodeVector } from './effects.ts';
 import type { Turn } from './leader-state.ts';
 import type { Gang, MessageOf } from './messages.ts';
 import { Partitions, type VectorShape } from './partitions.ts';
-import { Holdings, plainPool } from './vector-pool.ts';
+import { Holdings, isAt, plainPool } from './vector-pool.ts';
 
 export interface TrainingShape extends VectorShape {
   readonly stepsPerEpoch: number;
@@ -108,7 +109,7 @@ export class Trainer {
   /** A new generation is being formed: drop the step in flight. What it had computed is computed again, to the same bits. */
   prepare(): void {
     this.gang = undefined;
-    this.until = Number.POSITIVE_INFINITY;
+    this.until = this.step;
     if (this.phase !== 'idle') this.phase = 'prepared';
     this.letPartsGo();
   }
@@ -156,6 +157,7 @@ export class Trainer {
     this.donor = undefined;
     this.source = from;
     this.step = step;
+    this.until = Number.POSITIVE_INFINITY;
     this.hasState = true;
     if (this.lastReduced !== undefined) this.holdings.letGo(this.lastReduced.vector);
     this.lastReduced = undefined;
@@ -174,11 +176,15 @@ export class Trainer {
     if (!this.behind) return { refused: 'in step with the gang' };
     const asked = from === this.source || from === this.lender || this.gang === undefined;
     if (!asked || (this.early.size >= mostEarly && !this.early.has(from))) return { refused: 'not asked for' };
+    // The step after the one that we are at: the others have begun, and without us (TR6).
+    const goesOn = from === this.source && this.gang === undefined && step > this.step;
+    if (goesOn) this.until = Number.POSITIVE_INFINITY;
+    const made = goesOn ? this.catchUp() : [];
     this.holdings.hold(payload);
     this.dropEarly(from);
     this.early.set(from, { step, vector: payload });
     // Who the lender is we know from `begin`, which comes from somebody else and may be later.
-    return from === this.source || this.gang !== undefined ? [...this.catchUp(), ...this.align()] : [];
+    return from === this.source || this.gang !== undefined ? [...made, ...this.catchUp(), ...this.align()] : [];
   }
 
   computed(generation: number, step: number, parts: readonly NodeVector[]): Effect[] {
@@ -285,7 +291,8 @@ export class Trainer {
     for (;;) {
       for (const [from, { step }] of this.early) if (step < this.step) this.dropEarly(from);
       const next = [...this.early.values()].find(({ step }) => step === this.step);
-      if (next === undefined || !this.hasState) return effects;
+      const limit = this.gang === undefined ? this.until : this.fromStep;
+      if (next === undefined || !this.hasState || this.step >= limit) return effects;
       this.holdings.hold(next.vector);
       effects.push(...this.apply(next.vector));
     }
@@ -341,9 +348,4 @@ export class Trainer {
     });
     return effects;
   }
-}
-
-/** Whether the part is that of the whole which begins at `from`. */
-function isAt(part: Float32Array, whole: Float32Array, from: number): boolean {
-  return part.buffer === whole.buffer && part.byteOffset === whole.byteOffset + 4 * from;
 }

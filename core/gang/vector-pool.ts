@@ -65,3 +65,8 @@ export class Holdings implements Pick<VectorPool, 'take' | 'hold'> {
     this.spent.length = 0;
   }
 }
+
+/** Whether the part is that of the whole which begins at `from`. */
+export function isAt(part: Float32Array, whole: Float32Array, from: number): boolean {
+  return part.buffer === whole.buffer && part.byteOffset === whole.byteOffset + 4 * from;
+}

@@ -239,6 +239,13 @@ export const planted: readonly Planted[] = [
     joining,
   ),
   bug(
+    'a newcomer goes on after it has said where it is',
+    trainer,
+    'this.gang = undefined;\n    this.until = this.step;',
+    'this.gang = undefined;\n    this.until = Number.POSITIVE_INFINITY;',
+    { ...joining, faults: ['break-link', 'kill'], netMs: 4, servers: 2 },
+  ),
+  bug(
     'a generation is used before its fences are raised',
     leadership,
     'await this.enforce(generation, {',
