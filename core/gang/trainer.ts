@@ -4,8 +4,7 @@
  * refusing old generations is the member's (member.ts).
  *
  * Invariants
- *  TR1 `step` counts updates applied; it never goes back, but by `load` of a snapshot that we were told to fetch, from the
- *      donor that we were told to ask.
+ *  TR1 `step` counts updates applied; it never goes back, but by `load` of a snapshot from the donor we were told to ask.
  *  TR2 An update is applied only from a total over all shards of that step, so the state after `step` updates is the same
  *      bits on every worker, whoever computed what (P2).
  *  TR3 The reduced vector of the last applied step is kept until the next: a member one step behind is brought up with it.
