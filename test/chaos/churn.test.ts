@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import type { RunResult } from '../../core/result.ts';
 import { small } from '../e2e/harness.ts';
-import { inLab, workerPids } from './support.ts';
+import { inLab, stepsTold, trainingPids } from './support.ts';
 
 const everyMs = 2000;
 /** 400 steps of at least 30 ms: twelve seconds. */
@@ -19,12 +19,12 @@ test('four workers, one killed every two seconds: no step is lost, the weights a
   const quick = text.replace('pace: 30ms', 'pace: 0s');
   const undisturbed = await inLab((lab) => lab.train(lab.config('churn', quick), '--workers', '1:1'));
   const { result, kills } = await inLab(async (lab) => {
-    const running = lab.start(['train', lab.config('churn', text), '--workers', '1:4', '--json']);
+    const running = lab.start(['train', lab.config('churn', text), '--workers', '1:4', '--json'], stepsTold);
     let count = 0;
     const killing = setInterval(() => {
-      const pids = workerPids(lab);
+      // The only one that has the state is spared, whoever else is starting: it must survive for nothing to be lost.
+      const pids = trainingPids(lab);
       const victim = pids[count % Math.max(1, pids.length)];
-      // The only one left is spared: somebody must survive for nothing to be lost.
       if (victim === undefined || pids.length < 2) return;
       process.kill(victim, 'SIGKILL');
       count += 1;

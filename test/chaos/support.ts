@@ -3,6 +3,7 @@
  * Nets are small and steps paced, so that a fault lands where it is aimed and many runs fit on two cores.
  */
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { RunResult } from '../../core/result.ts';
 import { Lab, small, until } from '../e2e/harness.ts';
 
@@ -83,3 +84,19 @@ export function workerPids(lab: Lab): readonly number[] {
     }
   });
 }
+
+/** Those of them that have made a step, so have the state of the training; the run is to be started in `stepsTold`. */
+export function trainingPids(lab: Lab): readonly number[] {
+  return workerPids(lab).filter((pid) => {
+    try {
+      const environment = readFileSync(`/proc/${pid}/environ`, 'latin1');
+      const task = /CUTTLEFISH_TASK_ID=([^\0]+)/.exec(environment)?.[1] ?? '';
+      return readFileSync(join(lab.stateDir, 'tasks', task, 'log.txt'), 'utf8').includes('"step.applied"');
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Environment in which every task logs each step it has made. */
+export const stepsTold = { CUTTLEFISH_LOG_LEVEL: 'debug' } as const;
