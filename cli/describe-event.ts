@@ -34,7 +34,7 @@ const words: { readonly [K in EventName]?: Describe } = {
   'training.started': (event) => `training started${step(event)}`,
   'training.restored': (event) => `restored the checkpoint${step(event, ' of')}`,
   'training.ended': (event) => because(`training ended${step(event)}`, event),
-  'checkpoint.saved': (event) => `checkpoint${step(event)}`,
+  'checkpoint.saved': (event) => `checkpoint${step(event)}${passedOver(event)}`,
   'checkpoint.failed': (event) => because('a checkpoint could not be saved', event),
   'checkpoint.damaged': (event) => because('a checkpoint is damaged', event),
   'chaos.injected': (event) => `chaos: ${text(event, 'action') ?? 'something'} ${event.by}${step(event)}`,
@@ -67,6 +67,11 @@ function because(what: string, event: EventRow): string {
   // "worker/1 was lost: lost" says nothing more, "worker/1 was lost: worker/1 was lost (crashed): ..." says it twice.
   if (why === undefined || why === '' || what.endsWith(` ${why}`)) return what;
   return why.startsWith(what) ? why : `${what}: ${why}`;
+}
+
+/** The steps that had no checkpoint of their own, because the one before was still being written. */
+function passedOver(event: EventRow): string {
+  return typeof event.passedOver === 'number' ? `, ${event.passedOver} passed over before it` : '';
 }
 
 function step(event: EventRow, preposition = ' at'): string {

@@ -3,7 +3,7 @@
  *
  * Invariants
  *  SV1 Saving never stops training: the state is copied at a committed step and written beside. One save at a time; what
- *      is offered meanwhile is passed over.
+ *      is offered meanwhile is passed over; when the config named that step, the next save tells how many there were.
  *  SV2 When one is taken follows from this task's own monotonic clock; no bit of the weights depends on it (P2).
  */
 import type { Cloud } from '../cloud/ports.ts';
@@ -32,6 +32,8 @@ export class Saver {
   private copy: Float32Array | undefined;
   private saving: Promise<void> | undefined;
   private savedStep = -1;
+  /** Steps that the config names, since the newest save was begun, that met it still going on. */
+  private passedOver = 0;
   /** Parts that the restore found damaged; the next save takes their checkpoints off the list. */
   private damaged: readonly string[] = [];
   /** Of the newest save, monotonic; or when we restored one. */
@@ -54,7 +56,11 @@ export class Saver {
   /** The state after `step` updates may be saved: it is, beside training, when it is due. */
   offer(step: number): void {
     const { cloud, plan } = this.parts;
-    if (this.saving !== undefined || step <= this.savedStep) return;
+    if (step <= this.savedStep) return;
+    if (this.saving !== undefined) {
+      if (plan.checkpoint.cadence.kind === 'steps') this.passedOver += 1;
+      return;
+    }
     const { begunAtMs, saveMs, seen } = this;
     const due = isCheckpointDue(plan.checkpoint.cadence, {
       nowMs: cloud.clock.monotonic(),
@@ -93,12 +99,14 @@ export class Saver {
     const { sums, lastSums, engine } = replica;
     const beginMs = cloud.clock.monotonic();
     this.begunAtMs = beginMs;
+    const { passedOver } = this;
+    this.passedOver = 0;
     this.copy ??= new Float32Array(replica.stateLength);
     const state = replica.snapshot(this.copy);
     const parameterLength = engine.parameters.length;
     const { stepsPerEpoch } = plan.training;
     try {
-      await this.write(step, {
+      await this.write(step, passedOver, {
         parameters: state.subarray(0, parameterLength),
         slots: state.subarray(parameterLength),
         step,
@@ -115,7 +123,11 @@ export class Saver {
     if (plan.checkpoint.cadence.kind === 'auto') await this.lookBack();
   }
 
-  private async write(step: number, snapshot: Omit<Parameters<typeof saveCheckpoint>[2], 'generation'>): Promise<void> {
+  private async write(
+    step: number,
+    passedOver: number,
+    snapshot: Omit<Parameters<typeof saveCheckpoint>[2], 'generation'>,
+  ): Promise<void> {
     const { cloud, plan, leadership, note } = this.parts;
     for (;;) {
       const generation = this.parts.generation();
@@ -125,7 +137,8 @@ export class Saver {
       if (saved.kind === 'saved') {
         this.savedStep = Math.max(this.savedStep, step);
         this.damaged = [];
-        await note('checkpoint.saved', { step, bytes: saved.bytes, durationMs: saved.durationMs });
+        const { bytes, durationMs } = saved;
+        await note('checkpoint.saved', { step, bytes, durationMs, ...(passedOver === 0 ? {} : { passedOver }) });
       }
       if (saved.kind === 'failed') await note('checkpoint.failed', { step, failure: saved.failure });
       return;

@@ -101,8 +101,8 @@ export const planted: readonly Planted[] = [
   bug(
     'a save does not wait for the one before',
     'container/saver.ts',
-    'if (this.saving !== undefined || step <= this.savedStep) return;',
-    'if (step <= this.savedStep) return;',
+    'if (this.saving !== undefined) {',
+    'if (step < 0) {',
     { checkpointEvery: 1, checkpointMs: 0, storageMs: 12 },
   ),
   bug('newcomers are not sent what is updated meanwhile', trainer, 'this.borrowers.set(to.taskId, to);', '', {
@@ -464,8 +464,8 @@ export const planted: readonly Planted[] = [
   bug(
     'a checkpoint is listed under the wrong step',
     'container/saver.ts',
-    'const { stepsPerEpoch } = plan.training;\n    try {\n      await this.write(step, {',
-    'const { stepsPerEpoch } = plan.training;\n    try {\n      step += 1;\n      await this.write(step, {',
+    'const { stepsPerEpoch } = plan.training;\n    try {\n      await this.write(step, passedOver, {',
+    'const { stepsPerEpoch } = plan.training;\n    try {\n      step += 1;\n      await this.write(step, passedOver, {',
   ),
   bug(
     'a checkpoint is of the state when it is written',

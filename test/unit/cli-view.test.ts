@@ -174,6 +174,12 @@ describe('describeEvent()', () => {
     expect(describeEvent(event(0, 'run.decided', { action: 'continue', why: 'x' }))).toBeUndefined();
     expect(describeEvent(event(0, 'toString'))).toBeUndefined();
   });
+  test('counts the steps that had no checkpoint of their own', () => {
+    expect(describeEvent(event(0, 'checkpoint.saved', { step: 12 }))).toBe('checkpoint at step 12');
+    expect(describeEvent(event(0, 'checkpoint.saved', { step: 12, passedOver: 3 }))).toBe(
+      'checkpoint at step 12, 3 passed over before it',
+    );
+  });
   test('gives the decision with its reason', () => {
     const decided = event(0, 'run.decided', { action: 'launch', why: 'worker/1 was lost' });
     expect(describeEvent(decided)).toBe('decided to launch: worker/1 was lost');
