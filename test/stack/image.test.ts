@@ -81,7 +81,8 @@ describe('npm run image', async () => {
   it('lists what the image holds: code and WebAssembly, a few megabytes', () => {
     const paths = contents.map(({ path }) => path);
     expect(paths).toContain('dist/task/main.js');
-    for (const path of paths) expect(path).toMatch(/^dist\/task\/((main|thread)\.js|chunks\/[\w-]+\.js|wasm\/[\w-]+\.wasm)$/);
+    for (const path of paths)
+      expect(path).toMatch(/^dist\/task\/((main|thread)\.js|chunks\/[\w-]+\.js|wasm\/[\w-]+\.wasm)$/);
     expect(contents.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)).toBeLessThan(5_000_000);
     expect(tool.describeContents(contents).at(-1)).toMatch(/kB {2}in \d+ files, about \d+ kB to pull/);
   });
