@@ -5,9 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RunResult } from '../../core/result.ts';
 import type { CheckpointManifest, EpochRow, EventRow, ProgressRow } from '../../core/run.ts';
-import type { RunSamples, TaskSamples } from './samples.ts';
+import type { ProcessorSample, RunSamples, TaskSamples } from './samples.ts';
 
 const lookEveryMs = 50;
+
+/** What was seen of each task while it ran. */
+type Looks = Map<string, { readonly peakMemoryMiB: number | undefined; readonly processor: ProcessorSample[] }>;
 
 export interface DriveOptions {
   /** dist/cli/main.js */
@@ -24,12 +27,14 @@ export interface DriveOptions {
 export async function drive(options: DriveOptions): Promise<Omit<RunSamples, 'batchSize'>> {
   const state = mkdtempSync(join(tmpdir(), 'cuttlefish-bench-'));
   const progress = new Map<number, ProgressRow>();
-  const peaks = new Map<string, number>();
+  const looks: Looks = new Map();
   const look = (): void => {
     for (const row of progressRows(join(state, 'table'))) progress.set(row.beat, row);
     for (const { taskId, pid } of processes(join(state, 'tasks'))) {
-      const mib = peakMemoryOf(pid);
-      if (mib !== undefined) peaks.set(taskId, mib);
+      const seen = looks.get(taskId) ?? { peakMemoryMiB: undefined, processor: [] };
+      const spentMs = processorTimeOf(pid);
+      if (spentMs !== undefined) seen.processor.push({ atMs: Date.now(), spentMs });
+      looks.set(taskId, { ...seen, peakMemoryMiB: peakMemoryOf(pid) ?? seen.peakMemoryMiB });
     }
   };
   const looking = setInterval(look, lookEveryMs);
@@ -59,7 +64,7 @@ export async function drive(options: DriveOptions): Promise<Omit<RunSamples, 'ba
       progress: [...progress.values()].sort((a, b) => a.beat - b.beat),
       events: readLines<EventRow>(result.artifacts.events).sort((a, b) => a.atMs - b.atMs),
       epochs: readLines<EpochRow>(result.artifacts.metrics),
-      tasks: readTasks(join(state, 'tasks'), peaks),
+      tasks: readTasks(join(state, 'tasks'), looks),
       checkpoint: status.checkpoint ?? undefined,
       result,
     };
@@ -147,13 +152,26 @@ function peakMemoryOf(pid: number): number | undefined {
   }
 }
 
-function readTasks(tasks: string, peaks: ReadonlyMap<string, number>): TaskSamples[] {
+/** Linux only: what the process has computed so far, in user and system mode. The kernel counts in hundredths of a second. */
+function processorTimeOf(pid: number): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // The name, in brackets, may have spaces in it.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return (Number(fields[11]) + Number(fields[12])) * 10;
+  } catch {
+    return undefined;
+  }
+}
+
+function readTasks(tasks: string, looks: Looks): TaskSamples[] {
   return processes(tasks)
     .sort((a, b) => a.startedAtMs - b.startedAtMs)
     .map(({ taskId, startedAtMs }) => ({
       taskId,
       startedAtMs,
-      peakMemoryMiB: peaks.get(taskId),
+      peakMemoryMiB: looks.get(taskId)?.peakMemoryMiB,
+      processor: looks.get(taskId)?.processor ?? [],
       steps: readLines<{ at: string; event: string; step: number }>(join(tasks, taskId, 'log.txt'))
         .filter(({ event }) => event === 'step.applied')
         .map(({ at, step }) => ({ step, atMs: Date.parse(at) })),

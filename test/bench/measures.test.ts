@@ -2,7 +2,17 @@ import { describe, expect, it } from 'vitest';
 import type { RunResult } from '../../core/result.ts';
 import type { EventRow, ProgressRow, TaskProgress } from '../../core/run.ts';
 import { elasticMeasures } from './elastic-measures.ts';
-import { firstStepAfter, measure, median, ratios, shares, stepsPerSecond, stepTimeMs, summarise } from './measures.ts';
+import {
+  firstStepAfter,
+  measure,
+  median,
+  processorTimeMs,
+  ratios,
+  shares,
+  stepsPerSecond,
+  stepTimeMs,
+  summarise,
+} from './measures.ts';
 import type { RunSamples } from './samples.ts';
 
 const task = (fields: Partial<TaskProgress> = {}): TaskProgress => ({
@@ -79,12 +89,32 @@ describe('measures of the bench', () => {
     const at = (step: number) => 10 * step + 20 * Math.floor(step / 10) + (step < 100 ? 0 : 500);
     const steps = Array.from({ length: 200 }, (_, step) => ({ step, atMs: at(step) }));
     const result = { steps: 200, epochs: 2 } as RunResult;
-    const tasks = [{ taskId: 'a', startedAtMs: 0, peakMemoryMiB: 1, steps }];
+    const tasks = [{ taskId: 'a', startedAtMs: 0, peakMemoryMiB: 1, processor: [], steps }];
     expect(stepTimeMs(run({ result, tasks }))).toBe(12);
     const broken = [
-      { taskId: 'a', startedAtMs: 0, peakMemoryMiB: 1, steps: steps.filter(({ step }) => step % 10 > 0) },
+      {
+        taskId: 'a',
+        startedAtMs: 0,
+        peakMemoryMiB: 1,
+        processor: [],
+        steps: steps.filter(({ step }) => step % 10 > 0),
+      },
     ];
     expect(stepTimeMs(run({ result, tasks: broken }))).toBeUndefined();
+  });
+
+  it('take the processor time of a step between the steps that are warm', () => {
+    const steps = Array.from({ length: 31 }, (_, step) => ({ step, atMs: 1000 + 100 * step }));
+    // 80 ms in each of the 100 ms of a step, and much before the first.
+    const processor = [
+      { atMs: 500, spentMs: 400 },
+      ...[2010, 3010, 3990].map((atMs) => ({ atMs, spentMs: 5000 + 0.8 * (atMs - 2010) })),
+      { atMs: 4050, spentMs: 9000 },
+    ];
+    const task = { taskId: 'a', startedAtMs: 0, peakMemoryMiB: 1, processor, steps };
+    expect(processorTimeMs(run({ tasks: [task] }))).toBeCloseTo(80);
+    expect(processorTimeMs(run({ tasks: [task, { ...task, taskId: 'b' }] }))).toBeCloseTo(160);
+    expect(processorTimeMs(run({ tasks: [{ ...task, processor: [] }] }))).toBeUndefined();
   });
 
   it('take the first step back to its time with the speed that follows', () => {
@@ -109,9 +139,9 @@ describe('measures of the bench', () => {
         event('generation.formed', 4800),
       ],
       tasks: [
-        { taskId: 'a', startedAtMs: 0, peakMemoryMiB: 1, steps: held },
-        { taskId: 'b', startedAtMs: 1, peakMemoryMiB: 1, steps: every(10, 1000, 1990, 0) },
-        { taskId: 'c', startedAtMs: 2010, peakMemoryMiB: 1, steps: every(10, 3025, 3985, 196) },
+        { taskId: 'a', startedAtMs: 0, peakMemoryMiB: 1, processor: [], steps: held },
+        { taskId: 'b', startedAtMs: 1, peakMemoryMiB: 1, processor: [], steps: every(10, 1000, 1990, 0) },
+        { taskId: 'c', startedAtMs: 2010, peakMemoryMiB: 1, processor: [], steps: every(10, 3025, 3985, 196) },
       ],
     });
     const told = Object.fromEntries(elasticMeasures('x', samples).map(({ name, value }) => [name.slice(3), value]));

@@ -100,6 +100,27 @@ export function stepTimeMs({ tasks, result }: RunSamples): number | undefined {
   return windows.length === 0 ? undefined : median(windows);
 }
 
+/** Steps that warm up: code is compiled, and memory taken. */
+const coldSteps = 10;
+
+/** Processor time of a step in all threads of all tasks: what else the machine does shows less in it than in the time. */
+export function processorTimeMs({ tasks }: RunSamples): number | undefined {
+  const spent = tasks.map(({ steps, processor }) => {
+    const [first, last] = [steps[coldSteps], steps.at(-1)];
+    if (first === undefined || last === undefined || last.step <= first.step) return undefined;
+    const during = processor.filter(({ atMs }) => atMs >= first.atMs && atMs <= last.atMs);
+    const [from, to] = [during[0], during.at(-1)];
+    if (from === undefined || to === undefined || to.atMs === from.atMs) return undefined;
+    const share = (to.atMs - from.atMs) / (last.atMs - first.atMs);
+    return (to.spentMs - from.spentMs) / share / (last.step - first.step);
+  });
+  return spent.length === 0 ? undefined : spent.reduce<number | undefined>(sum, 0);
+}
+
+function sum(total: number | undefined, value: number | undefined): number | undefined {
+  return total === undefined || value === undefined ? undefined : total + value;
+}
+
 /**
  * When the first step after `afterMs` was committed, given that `fromStep` steps were committed before: read off the
  * first row that shows more, and taken back to the first of its steps with the speed that follows.
@@ -149,6 +170,7 @@ export function measure(label: string, run: RunSamples): Measure[] {
   add('steps per second', '1/s', speed);
   add('samples per second', '1/s', speed === undefined ? undefined : speed * run.batchSize);
   add('step time', 'ms', stepTimeMs(run));
+  add('step time of the processor', 'ms', processorTimeMs(run));
   const whole = run.epochs.slice(1).map((epoch) => epoch.samplesPerSecond);
   add('samples per second, with evaluation', '1/s', whole.length === 0 ? undefined : median(whole));
   const share = shares(run.progress);

@@ -21,6 +21,8 @@ export interface TaskSamples {
   readonly startedAtMs: number;
   /** The greatest resident size of the process, where the system tells. */
   readonly peakMemoryMiB: number | undefined;
+  /** Processor time of the process, looked at now and then; empty where the system does not tell. */
+  readonly processor: readonly ProcessorSample[];
   /** Steps as this task applied them; empty unless the run logged them. */
   readonly steps: readonly StepSample[];
 }
@@ -28,4 +30,10 @@ export interface TaskSamples {
 export interface StepSample {
   readonly step: number;
   readonly atMs: number;
+}
+
+export interface ProcessorSample {
+  readonly atMs: number;
+  /** Since the process began, of all its threads. */
+  readonly spentMs: number;
 }

@@ -99,6 +99,7 @@ export const large = speed({
 });
 
 const stepTime = (label: string): string => `${label}: step time`;
+const processorTime = (label: string): string => `${label}: step time of the processor`;
 
 /** How one worker is slowed down by saving, and how much faster two are, where computing is all there is. */
 function computeBound(): Part {
@@ -109,7 +110,7 @@ function computeBound(): Part {
     epochs: 1,
     arguments: ['--workers', '1:1'],
     logSteps: true,
-    take: /step time$|checkpoint/,
+    take: /step time$|of the processor$|checkpoint/,
     more: `checkpoint: {everySteps: ${everySteps}}\n`,
   });
   const never = 1_000_000;
@@ -129,6 +130,12 @@ function computeBound(): Part {
       shareOf(faster),
       { name: 'a checkpoint every 10 steps: speed that is left', of: stepTime(one), to: stepTime(ten) },
       { name: 'a checkpoint every step: speed that is left', of: stepTime(one), to: stepTime(each) },
+      {
+        name: 'a checkpoint every 10 steps: processor time without it',
+        of: processorTime(one),
+        to: processorTime(ten),
+      },
+      { name: 'a checkpoint every step: processor time without it', of: processorTime(one), to: processorTime(each) },
     ],
   };
 }
