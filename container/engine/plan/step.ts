@@ -61,7 +61,7 @@ export interface Sums {
 }
 
 /** Values that are added up at once: with the partial sums they stay in the second-level cache. */
-const pieceValues = 2 ** 15;
+const pieceValues = 2 ** 16;
 
 /** How many values of a layer are added up at once: whole rows, or all. */
 export function pieceOf({ length, row }: Sums): number {
