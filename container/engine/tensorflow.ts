@@ -17,6 +17,7 @@ import { roundToBfloat16 } from '../../core/bfloat16.ts';
 import { size } from '../../core/network.ts';
 import { keyed, purposes } from '../../core/random.ts';
 import { type Backend, useBackend, values } from './backend.ts';
+import { cut } from './batch.ts';
 import { exportLayersModel } from './export.ts';
 import { initialise } from './initial.ts';
 import { type Forward, type Mode, type Operation, operation } from './layers.ts';
@@ -167,11 +168,9 @@ export class TensorflowEngine implements Engine {
     return scoped(() => read(this.#forward(batch, { kind: 'inference' })));
   }
 
-  *#pieces({ size: total, features, targets }: Batch): Generator<Batch> {
-    for (let from = 0; from < total; from += this.#pieceSize) {
-      const to = Math.min(total, from + this.#pieceSize);
-      const cut = (all: Float32Array) => all.subarray((all.length / total) * from, (all.length / total) * to);
-      yield { size: to - from, features: cut(features), targets: cut(targets) };
+  *#pieces(batch: Batch): Generator<Batch> {
+    for (let from = 0; from < batch.size; from += this.#pieceSize) {
+      yield cut(batch, from, Math.min(batch.size, from + this.#pieceSize));
     }
   }
 

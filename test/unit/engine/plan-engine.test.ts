@@ -141,6 +141,25 @@ describe.each(providers)('%s', (provider) => {
     expect(found).toEqual(wanted);
   });
 
+  test('the gradient of a large layer, added up in pieces, is that of its samples', () => {
+    // More weights than a piece has values, and more samples than our products sum up at once.
+    const net: Net = {
+      inputShape: [300],
+      layers: [dense(301, 'relu'), dense(2, 'softmax')],
+      loss: 'softmaxCrossEntropy',
+    };
+    const batch = batchFor(net, 400);
+    const found = contribution(compiled(net, provider), batch);
+    // So few samples go without pieces there.
+    const other = compiled(net, 'portable');
+    const wanted = new Float64Array(found.length);
+    for (let from = 0; from < 400; from += 100) {
+      for (const [i, value] of contribution(other, slice(batch, from, from + 100)).entries()) wanted[i]! += value;
+    }
+    const worst = found.reduce((most, value, i) => Math.max(most, Math.abs(value - wanted[i]!)), 0);
+    expect(worst).toBeLessThan(1e-2);
+  });
+
   test('a number of shards that fills no node of the tree is refused', () => {
     const engine = compiled(mlp, provider);
     for (const count of [0, 3, 12]) {

@@ -7,14 +7,8 @@ import { Member } from '../../../core/gang/member.ts';
 import type { Gang, Message } from '../../../core/gang/messages.ts';
 import { Patience } from '../../../core/gang/patience.ts';
 import type { GangMember } from '../../../core/run.ts';
+import { worker } from './support.ts';
 
-const worker = (index: number): GangMember => ({
-  taskId: `task-${index}`,
-  slot: `worker/${index}`,
-  role: 'worker',
-  host: 'localhost',
-  port: 1000 + index,
-});
 const patience = { floorMs: 1_000, firstStepMs: 1_000, blinkMs: 1_000 };
 const report = { state: 'training', memoryMiB: 0, computeShare: 0, wireShare: 0, waitShare: 0 } as const;
 

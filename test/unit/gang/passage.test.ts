@@ -2,15 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import type { Gang, MessageOf } from '../../../core/gang/messages.ts';
 import { Passage } from '../../../core/gang/passage.ts';
-import type { GangMember } from '../../../core/run.ts';
+import { worker } from './support.ts';
 
-const worker = (index: number): GangMember => ({
-  taskId: `task-${index}`,
-  slot: `worker/${index}`,
-  role: 'worker',
-  host: 'localhost',
-  port: 1000 + index,
-});
 const gang = (generation: number, size: number): Gang => ({
   generation,
   leader: 'task-0',
