@@ -68,6 +68,7 @@ export class AsyncChief {
   private damaged: readonly string[] = [];
   /** Of the newest save, monotonic; and how often the run was hurt, for a cadence that goes by that. */
   private savedAtMs: number | undefined;
+  private readonly upSinceMs: number;
   private saveMs: number | undefined;
   private seen = { losses: 0, elapsedMs: 0 };
   private finishing = false;
@@ -85,7 +86,8 @@ export class AsyncChief {
   constructor(parts: AsyncChiefParts) {
     this.parts = parts;
     this.initial = parts.replica.engine.parameters.slice();
-    this.epochFromMs = parts.cloud.clock.monotonic();
+    this.upSinceMs = parts.cloud.clock.monotonic();
+    this.epochFromMs = this.upSinceMs;
   }
 
   heard(from: TaskId, report: BeatReport): void {
@@ -193,9 +195,12 @@ export class AsyncChief {
     const { cadence, everySteps } = plan.checkpoint;
     if (cadence.kind === 'steps' || everySteps === 0 || this.saving !== undefined) return false;
     if (this.done <= this.savedStep) return false;
-    const { savedAtMs, saveMs, seen } = this;
+    const { savedAtMs, upSinceMs, saveMs, seen } = this;
     return isCheckpointDue(cadence, {
       nowMs: cloud.clock.monotonic(),
+      upSinceMs,
+      // There the partitions are gathered for the evaluation, and saved.
+      isEpochEnd: false,
       ...(savedAtMs === undefined ? {} : { savedAtMs }),
       ...(saveMs === undefined ? {} : { saveMs }),
       ...seen,
@@ -214,7 +219,7 @@ export class AsyncChief {
       const end = { step, generation, lostSteps, usefulMs: this.totalUsefulMs() };
       const isPublished = await this.turns.take(async () => {
         this.load(copies);
-        return publish(cloud, plan, replica, end);
+        return publish(cloud, plan, replica, await replica.evaluate(replica.finalSet), end);
       });
       return isPublished ? 'published' : 'fenced';
     } finally {

@@ -15,6 +15,7 @@ import type { RunPlan } from '../core/plan.ts';
 import { type EpochRow, type GangMember, keys, type ProgressRow, prefixes, type TaskId } from '../core/run.ts';
 import { shouldStop } from '../core/stop.ts';
 import { refusalOf, restoreCheckpoint } from './checkpoint.ts';
+import type { Evaluation } from './engine/port.ts';
 import { publish, publishFailure } from './finish.ts';
 import type { Leadership } from './leadership.ts';
 import type { Meter } from './meter.ts';
@@ -46,6 +47,8 @@ export class Chief {
   private readonly saver: Saver;
   private readonly reports = new Map<TaskId, Report>();
   private finishing = false;
+  /** The epoch that ended last. */
+  private evaluated: { readonly step: number; readonly evaluation: Evaluation } | undefined;
   private lostSteps = 0;
   /** The progress row that was there when we took over. */
   private inherited: ProgressRow | undefined;
@@ -119,6 +122,7 @@ export class Chief {
     const { table, clock } = this.cloud;
     const { runId, training, history } = this.plan;
     const evaluation = await this.meter.useful(this.replica.evaluate(this.replica.epochSet));
+    this.evaluated = { step, evaluation };
     const now = clock.monotonic();
     const durationMs = Math.max(1, Math.round(now - this.epochFromMs));
     this.epochFromMs = now;
@@ -171,10 +175,18 @@ export class Chief {
       await this.saveNow(step);
       const { lostSteps, generation } = this;
       const end = { step, generation, lostSteps, usefulMs: this.totalUsefulMs() };
-      return (await publish(this.cloud, this.plan, this.replica, end)) ? 'published' : 'fenced';
+      const evaluation = await this.evaluateAtEnd(step);
+      return (await publish(this.cloud, this.plan, this.replica, evaluation, end)) ? 'published' : 'fenced';
     } finally {
       this.finishing = false;
     }
+  }
+
+  /** When the epoch that ended here was evaluated on the same samples, that was it. */
+  private async evaluateAtEnd(step: number): Promise<Evaluation> {
+    const { epochSet, finalSet } = this.replica;
+    if (this.evaluated?.step === step && epochSet === finalSet) return this.evaluated.evaluation;
+    return this.replica.evaluate(finalSet);
   }
 
   /** The outcome is written: tells the control plane. */

@@ -1,5 +1,5 @@
 /**
- * The end of training, done by the leader: last evaluation, last checkpoint, the exported model, the outcome row. Every
+ * The end of training, done by the leader: the exported model and the outcome row, after the last checkpoint. Every
  * part may be done twice (a new leader begins it again): the same bits under the same names.
  */
 import { createHash } from 'node:crypto';
@@ -8,6 +8,7 @@ import type { Failure } from '../core/failure.ts';
 import { objectKeys } from '../core/object-keys.ts';
 import type { RunPlan } from '../core/plan.ts';
 import { keys, type OutcomeRow, settled } from '../core/run.ts';
+import type { Evaluation } from './engine/port.ts';
 import type { Replica } from './replica.ts';
 
 export interface EndState {
@@ -29,10 +30,10 @@ export async function publish(
   cloud: Pick<Cloud, 'table' | 'objects'>,
   plan: RunPlan,
   replica: Replica,
+  evaluation: Evaluation,
   end: EndState,
 ): Promise<boolean> {
   const { runId, training } = plan;
-  const evaluation = await replica.evaluate(replica.finalSet);
   const model = replica.engine.exportModel();
   // The topology last: whoever finds model.json finds its weights.
   await cloud.objects.put(objectKeys.weights(runId), model.weights, 'always');

@@ -38,11 +38,13 @@ export class Saver {
   private damaged: readonly string[] = [];
   /** Of the newest save, monotonic; or when we restored one. */
   private begunAtMs: number | undefined;
+  private readonly upSinceMs: number;
   private saveMs: number | undefined;
   private seen = { losses: 0, elapsedMs: 0 };
 
   constructor(parts: SaverParts) {
     this.parts = parts;
+    this.upSinceMs = parts.cloud.clock.monotonic();
   }
 
   /** What a restore found: the step that is in the engine now, none when there was no checkpoint. */
@@ -61,9 +63,11 @@ export class Saver {
       if (plan.checkpoint.cadence.kind === 'steps') this.passedOver += 1;
       return;
     }
-    const { begunAtMs, saveMs, seen } = this;
+    const { begunAtMs, upSinceMs, saveMs, seen } = this;
     const due = isCheckpointDue(plan.checkpoint.cadence, {
       nowMs: cloud.clock.monotonic(),
+      upSinceMs,
+      isEpochEnd: step % plan.training.stepsPerEpoch === 0,
       ...(begunAtMs === undefined ? {} : { savedAtMs: begunAtMs }),
       ...(saveMs === undefined ? {} : { saveMs }),
       ...seen,

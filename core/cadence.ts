@@ -11,14 +11,21 @@
  * the kind of machine that counts as one loss, and what the run has seen. Every loss counts as if it had been of all
  * members, because losses of machines in one place are not independent.
  *
+ * Who says nothing gets a bound instead, as CheckFreq has one: the interval is so long that saving takes at most a small
+ * share of the time, within limits.
+ *
  * Invariants
  *  CD1 Pure: the clock is the caller's. The weights do not depend on when checkpoints are taken (P2).
- *  CD2 The first one that may be taken is: before it there is nothing to measure and nothing to go back to.
+ *  CD2 Where a person wants them by time or as often as pays, the first one that may be taken is: before it there is nothing
+ *      to measure and nothing to go back to. With a bound it waits like those after it, for it would hold up the first step.
  */
 import type { CadencePlan } from './plan.ts';
 
 export interface CadenceSeen {
   readonly nowMs: number;
+  /** Since when the task that asks is there; on the same clock. */
+  readonly upSinceMs: number;
+  readonly isEpochEnd: boolean;
   /** When the newest one was begun, by whoever leads or restored; absent when there is none yet. */
   readonly savedAtMs?: number;
   /** How long a save took here; absent before the first. */
@@ -29,8 +36,10 @@ export interface CadenceSeen {
 }
 
 export function isCheckpointDue(cadence: CadencePlan, seen: CadenceSeen): boolean {
-  if (cadence.kind === 'steps' || seen.savedAtMs === undefined) return true;
-  return seen.nowMs - seen.savedAtMs >= checkpointIntervalMs(cadence, seen);
+  if (cadence.kind === 'steps') return true;
+  if (cadence.kind === 'share' && seen.isEpochEnd) return true;
+  const sinceMs = seen.savedAtMs ?? (cadence.kind === 'share' ? seen.upSinceMs : undefined);
+  return sinceMs === undefined || seen.nowMs - sinceMs >= checkpointIntervalMs(cadence, seen);
 }
 
 /** The least time between the beginnings of two checkpoints; 0 when the steps alone say it. */
@@ -40,6 +49,8 @@ export function checkpointIntervalMs(cadence: CadencePlan, seen: CadenceSeen): n
       return 0;
     case 'time':
       return cadence.everyMs;
+    case 'share':
+      return Math.min(Math.max((seen.saveMs ?? 0) / cadence.most, cadence.leastMs), cadence.mostMs);
     case 'auto': {
       // One that was restored or taken over says when, not what it costs: take one soon.
       if (seen.saveMs === undefined) return 0;

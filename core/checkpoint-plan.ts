@@ -1,7 +1,7 @@
 /** The checkpoint part of a plan: when one may be taken, which of those are, where they go and how large they are. */
 import type { Config } from './config/schema.ts';
 import { checkpointBytes } from './memory.ts';
-import type { CheckpointPlan, LaunchKind, NetworkPlan, TrainingPlan } from './plan.ts';
+import type { CadencePlan, CheckpointPlan, LaunchKind, NetworkPlan, TrainingPlan } from './plan.ts';
 
 const second = 1000;
 const minute = 60 * second;
@@ -10,7 +10,11 @@ const minute = 60 * second;
  * in a second, with its leases, and a kilobyte costs an eighth of what a whole object does: what is larger is an object.
  */
 const maxTableCheckpointBytes = 1.5 * 1024 * 1024;
-const defaultEverySteps = 100;
+/**
+ * For who says nothing. A run that lost every task needs longer than the ten seconds to go on; after a quarter of an hour the
+ * work that would be lost is worth more than what saving takes.
+ */
+const unsaid: CadencePlan = { kind: 'share', most: 0.01, leastMs: 10 * second, mostMs: 15 * minute };
 /** Assumptions to begin with, for `checkpoint: {every: auto}`: what a run sees soon counts more. */
 const assumedMtbfMs: { readonly [K in LaunchKind]: number } = {
   local: 60 * minute,
@@ -52,5 +56,5 @@ function planCadence(
       return { everySteps: 1, cadence: { kind: 'auto', assumedMtbfMs: assumedMtbfMs[launch] } };
   }
   if (everySeconds !== undefined) return { everySteps: 1, cadence: { kind: 'time', everyMs: everySeconds * second } };
-  return { everySteps: everySteps ?? defaultEverySteps, cadence: steps };
+  return everySteps === undefined ? { everySteps: 1, cadence: unsaid } : { everySteps, cadence: steps };
 }

@@ -207,6 +207,10 @@ function cadenceText({ everySteps, cadence }: RunPlan['checkpoint']): string {
       return `every ${count(everySteps)} steps and at epoch ends`;
     case 'time':
       return `every ${formatDuration(cadence.everyMs)}`;
+    case 'share': {
+      const bounds = `every ${formatDuration(cadence.leastMs)} to ${formatDuration(cadence.mostMs)}`;
+      return `at epoch ends and ${bounds}, for ${cadence.most * 100} % of the time`;
+    }
     case 'auto':
       return `as often as pays (a loss every ${formatDuration(cadence.assumedMtbfMs)} assumed at first)`;
   }

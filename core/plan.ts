@@ -252,7 +252,9 @@ export interface TimingPlan {
 export type CadencePlan =
   | { readonly kind: 'steps' }
   | { readonly kind: 'time'; readonly everyMs: number }
-  | { readonly kind: 'auto'; readonly assumedMtbfMs: number };
+  | { readonly kind: 'auto'; readonly assumedMtbfMs: number }
+  /** At epoch ends, and in between so seldom that saving takes at most this share of the time, within these limits. */
+  | { readonly kind: 'share'; readonly most: number; readonly leastMs: number; readonly mostMs: number };
 
 export interface CheckpointPlan {
   /**

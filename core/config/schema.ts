@@ -94,11 +94,7 @@ const cluster = z
 
 const checkpoint = z
   .strictObject({
-    everySteps: whole(
-      1,
-      1_000_000_000,
-      'A checkpoint after every so many steps, and at each epoch end; by default 100.',
-    ).optional(),
+    everySteps: whole(1, 1_000_000_000, 'A checkpoint after every so many steps, and at each epoch end.').optional(),
     everySeconds: whole(1, 86_400, 'A checkpoint after so many seconds, instead.').optional(),
     every: oneOf(
       ['epoch', 'auto', 'never'],
@@ -106,7 +102,10 @@ const checkpoint = z
     ).optional(),
     keep: whole(1, 100, 'How many are kept.').default(3),
   })
-  .meta({ description: 'When the state of the training is made durable.' });
+  .meta({
+    description:
+      'When the state of the training is made durable. Unless one of the first three says it: at epoch ends, and in between every 10 s or so seldom that saving takes at most 1 % of the time, but at least every 15 min.',
+  });
 
 const recovery = z
   .strictObject({

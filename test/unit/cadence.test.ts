@@ -12,6 +12,8 @@ import {
 const hour = 3_600_000;
 const seen = (change: Partial<CadenceSeen> = {}): CadenceSeen => ({
   nowMs: 100_000,
+  upSinceMs: 80_000,
+  isEpochEnd: false,
   savedAtMs: 90_000,
   saveMs: 50,
   losses: 0,
@@ -89,6 +91,20 @@ describe('is due', () => {
     }
     const { saveMs: _, ...unmeasured } = seen({ savedAtMs: 99_999 });
     expect(isCheckpointDue(auto, unmeasured)).toBe(true);
+  });
+
+  test('so seldom that saving takes no more than its share of the time, within limits', () => {
+    const share = { kind: 'share', most: 0.01, leastMs: 10_000, mostMs: 900_000 } as const;
+    expect(checkpointIntervalMs(share, seen({ saveMs: 700 }))).toBe(70_000);
+    expect(checkpointIntervalMs(share, seen({ saveMs: 50 }))).toBe(10_000);
+    expect(checkpointIntervalMs(share, seen({ saveMs: 60_000 }))).toBe(900_000);
+    expect(isCheckpointDue(share, seen())).toBe(true);
+    expect(isCheckpointDue(share, seen({ nowMs: 99_999 }))).toBe(false);
+    expect(isCheckpointDue(share, seen({ nowMs: 99_999, isEpochEnd: true }))).toBe(true);
+    // The first is no exception: nothing is held up by it at the beginning.
+    const { savedAtMs: _, saveMs: __, ...none } = seen();
+    expect(isCheckpointDue(share, { ...none, nowMs: 89_999 })).toBe(false);
+    expect(isCheckpointDue(share, { ...none, nowMs: 90_000 })).toBe(true);
   });
 
   test('sooner where more is lost, later where saves are dear', () => {

@@ -19,7 +19,7 @@ const plan = {
   configDigest: 'c'.repeat(64),
   network: { kind: 'layers', inputShape: [3], outputShape: [2], layers, parameters: 8, stateParameters: 0 },
   engine: { wanted: 'portable' },
-  checkpoint: { everySteps: 10, keep: 2, store: 'table', bytes: 1 },
+  checkpoint: { everySteps: 10, cadence: { kind: 'steps' }, keep: 2, store: 'table', bytes: 1 },
   training: {
     loss: 'softmaxCrossEntropy',
     optimizer: { kind: 'sgd', momentum: 0, nesterov: false },
@@ -71,3 +71,30 @@ for (const [mode, restore] of [
     expect(outcome?.value).toMatchObject({ kind: 'failed', failure: { kind: 'Conflict' }, steps: 20 });
   });
 }
+
+test('the weights at the end of the last epoch are evaluated once, on the same samples', async () => {
+  for (const [validation, evaluations] of [
+    [0, 1],
+    [5, 2],
+  ] as const) {
+    const { cloud, parts, computing } = await after('portable');
+    const sets = { train: { size: 3 }, validation: { size: validation }, test: { size: 4 } } as unknown as Dataset;
+    const shape = { task: 'classification' };
+    const calm = { learningRate: 1, warmupSteps: 0, schedule: { kind: 'constant' }, stopWhen: [] };
+    const training = { ...plan.training, ...calm, totalSteps: 20 };
+    const whole = { ...plan, shape, training, history: { epochsPerTurn: 1 } } as unknown as RunPlan;
+    const replica = new Replica(whole, computing, sets);
+    const seen: number[] = [];
+    replica.evaluate = async ({ size }) => {
+      seen.push(size);
+      return { samples: size, lossSum: size, correct: 1 };
+    };
+    const chief = new Chief({ ...parts, plan: whole, replica });
+    expect(await chief.endEpoch(2, 20, 2, 1)).toBe(false);
+    expect(await chief.finish(20)).toBe('published');
+    expect(seen).toHaveLength(evaluations);
+    expect(seen.at(-1)).toBe(4);
+    const outcome = await cloud.table.get<OutcomeRow>(plan.runId, keys.outcome);
+    expect(outcome?.value).toMatchObject({ kind: 'trained', metrics: { loss: 1, accuracy: 0.25 } });
+  }
+});

@@ -50,8 +50,8 @@ describe('makePlan() resolves', () => {
     const names = made.network.kind === 'layers' ? made.network.layers.map(({ name }) => name) : [];
     expect(names).toEqual(['input_flatten', 'dense_1', 'dense_2', 'dense_3']);
     expect(made.checkpoint).toEqual({
-      everySteps: 100,
-      cadence: { kind: 'steps' },
+      everySteps: 1,
+      cadence: { kind: 'share', most: 0.01, leastMs: 10_000, mostMs: 900_000 },
       keep: 3,
       store: 'table',
       bytes: 3 * 4 * 118_282,
@@ -184,6 +184,7 @@ describe('makePlan() resolves', () => {
 
   it('checkpoints by the clock, or as often as pays', () => {
     const checkpoint = (written: string) => planned(`${mnist}${mlp}checkpoint: ${written}\n`).checkpoint;
+    expect(checkpoint('{everySteps: 7}')).toMatchObject({ everySteps: 7, cadence: { kind: 'steps' } });
     expect(checkpoint('{everySeconds: 30}')).toMatchObject({
       everySteps: 1,
       cadence: { kind: 'time', everyMs: 30_000 },

@@ -57,3 +57,13 @@ test('where time decides, no step is owed a checkpoint', async () => {
     [4, undefined],
   ]);
 });
+
+test('where saving has a share of the time, epoch ends are saved and what comes soon after is not', async () => {
+  const { saver, saved } = makeSaver({ kind: 'share', most: 0.01, leastMs: 10_000, mostMs: 900_000 });
+  for (const step of [1, 50, 99, 100, 101]) saver.offer(step);
+  await saver.now(102);
+  expect(saved.map(({ step, passedOver }) => [step, passedOver])).toEqual([
+    [100, undefined],
+    [102, undefined],
+  ]);
+});
