@@ -29,7 +29,8 @@ import type { AsyncDriver } from './async-driver.ts';
 import { asyncDriver } from './async-task.ts';
 import { Chaos, type Strike } from './chaos.ts';
 import { Chief } from './chief.ts';
-import { loadDataset } from './data/load.ts';
+import { loadStores, makeDataset } from './data/load.ts';
+import { homeLengths } from './data/sample-set.ts';
 import { Driver } from './driver.ts';
 import { createEngine } from './engine/create.ts';
 import { slotCount } from './engine/optimizer.ts';
@@ -40,7 +41,7 @@ import type { Ending } from './loop.ts';
 import { Meter } from './meter.ts';
 import { Replica } from './replica.ts';
 import { freeSlot, takeSlot } from './slot.ts';
-import { createPool } from './wire/pool.ts';
+import { createPool, poolLengths } from './wire/pool.ts';
 import { Transport } from './wire/transport.ts';
 
 export interface TaskOptions {
@@ -143,19 +144,20 @@ async function train(cloud: Cloud, options: TaskOptions, { plan, secret }: Ready
   };
   options.onInterrupt(() => onInterrupt());
 
-  const workbench = role === 'worker' ? await openWorkbench(cloud, plan) : undefined;
   const vectors = vectorShapeOf(plan);
   const { vectorLength } = vectors;
+  const synchronous = training.mode === 'synchronous';
+  const lengths = synchronous ? poolLengths(vectorLength) : [];
+  const workbench = role === 'worker' ? await openWorkbench(cloud, plan, lengths) : undefined;
   const engine = workbench?.engine;
   if (engine !== undefined && engine.layout.contributionLength + rollColumns !== vectorLength) {
     throw new Error(
       `the plan counts ${vectorLength - rollColumns} values a contribution, the engine ${engine.layout.contributionLength}`,
     );
   }
-  const synchronous = training.mode === 'synchronous';
   const holdsState = role === 'worker' || !synchronous;
   let driver: Driver | AsyncDriver | undefined;
-  const pool = synchronous ? createPool(vectorLength, (lengths) => new Vectors(lengths)) : plainPool;
+  const pool = synchronous ? createPool(vectorLength, workbench?.room ?? new Vectors(lengths)) : plainPool;
   const transport = new Transport({
     taskId,
     runId,
@@ -234,7 +236,8 @@ async function train(cloud: Cloud, options: TaskOptions, { plan, secret }: Ready
   return ending;
 }
 
-async function openWorkbench(cloud: Cloud, plan: RunPlan) {
+/** Engine and data, and room for vectors of these lengths in the engine's memory, if it has some to lend. */
+async function openWorkbench(cloud: Cloud, plan: RunPlan, lengths: readonly number[]) {
   const warn = (message: string): void => cloud.log.write('warn', 'member.up', { message });
   const topology = plan.network.kind === 'model' ? await cloud.objects.get(plan.network.topologyKey) : undefined;
   const text = topology === undefined ? {} : { topology: new TextDecoder().decode(topology.body) };
@@ -243,8 +246,12 @@ async function openWorkbench(cloud: Cloud, plan: RunPlan) {
   const threads = plan.cluster.threads.count;
   const options = { ...text, warn, threads, ...(begun === undefined ? {} : { begun }) };
   // In this order: the files are read beside us while the engine is built.
-  const [data, engine] = await Promise.all([loadDataset(plan, cloud.datasets), createEngine(plan, options)]);
-  return { engine, data };
+  const [stores, engine] = await Promise.all([loadStores(plan.data, cloud.datasets), createEngine(plan, options)]);
+  const { batchSize: samples, shards } = plan.training;
+  const batch = homeLengths(stores.train.featureLength, plan.shape.outputs, samples);
+  const room = engine.lend?.([...lengths, ...batch], { samples, shards });
+  const home = room === undefined ? undefined : { vectors: room, samples };
+  return { engine, data: makeDataset(plan, stores, home), room };
 }
 
 /** A container has no time limit of its own: this is the last resort when nobody stops it. */

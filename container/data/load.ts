@@ -1,5 +1,6 @@
 /**
- * Loads the data set of a plan into memory. Every worker loads the whole of it, and so computes any sample of any step.
+ * The data set of a plan: read into memory, then made into sets. Every worker has the whole of it, and so computes any
+ * sample of any step.
  *
  * Invariants
  *  LD1 The data is what Plan saw: other sizes, shapes or classes are refused, not adapted to.
@@ -15,13 +16,17 @@ import { joinPath } from '../../core/data/idx-files.ts';
 import { splitSamples } from '../../core/data/split.ts';
 import type { DataPlan, RunPlan } from '../../core/plan.ts';
 import type { Dataset } from './port.ts';
-import { makeNormaliser, makeSampleSet, type SampleStore } from './sample-set.ts';
+import { type Home, makeNormaliser, makeSampleSet, type SampleStore } from './sample-set.ts';
 
 type LoadPlan = Pick<RunPlan, 'seed' | 'data' | 'shape' | 'normalisation'>;
 type DataOf<S extends DataPlan['source']> = Extract<DataPlan, { source: S }>;
 
 export async function loadDataset(plan: LoadPlan, datasets: Datasets): Promise<Dataset> {
-  const { train, test } = await loadStores(plan.data, datasets);
+  return makeDataset(plan, await loadStores(plan.data, datasets));
+}
+
+/** The samples to train on are gathered in `home`. */
+export function makeDataset(plan: LoadPlan, { train, test }: Stores, home?: Home): Dataset {
   const { shape } = plan;
   const source = plan.data.source === 'digits' ? 'digits' : plan.data.path;
   const features = shape.inputShape.reduce((product, size) => product * size, 1);
@@ -34,7 +39,7 @@ export async function loadDataset(plan: LoadPlan, datasets: Datasets): Promise<D
   const split = splitSamples(plan.seed, train.labels.length, shape.validationSamples);
   const normalise = makeNormaliser(plan.normalisation, train, split.train);
   return {
-    train: makeSampleSet(train, split.train, classes, normalise),
+    train: makeSampleSet(train, split.train, classes, normalise, home),
     validation: makeSampleSet(train, split.validation, classes, normalise),
     test:
       test === undefined
@@ -43,12 +48,12 @@ export async function loadDataset(plan: LoadPlan, datasets: Datasets): Promise<D
   };
 }
 
-interface Stores {
+export interface Stores {
   readonly train: SampleStore;
   readonly test: SampleStore | undefined;
 }
 
-async function loadStores(data: DataPlan, datasets: Datasets): Promise<Stores> {
+export async function loadStores(data: DataPlan, datasets: Datasets): Promise<Stores> {
   switch (data.source) {
     case 'digits':
       return {

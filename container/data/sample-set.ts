@@ -6,8 +6,9 @@
  *  SS2 Statistics for standardizing are summed over the training samples in index order, in double precision.
  */
 import type { Normalisation } from '../../core/plan.ts';
-import { lookUp } from '../engine/look-up.ts';
+import { lookUp, lookUpLengths } from '../engine/look-up.ts';
 import type { Batch } from '../engine/port.ts';
+import type { Vectors } from '../engine/vectors.ts';
 import type { SampleSet } from './port.ts';
 
 /** A file of samples as it was read. */
@@ -29,8 +30,20 @@ export interface Bay {
   normalise(samples: number): void;
 }
 
-/** Makes a bay for so many samples. */
-export type Normaliser = (samples: number) => Bay;
+/** Makes a bay for so many samples, among these vectors or in memory of its own. */
+export type Normaliser = (samples: number, vectors?: Vectors) => Bay;
+
+/** Where the samples of a step are gathered, and the most there are of them: where an engine reads them in place. */
+export interface Home {
+  readonly vectors: Vectors;
+  readonly samples: number;
+}
+
+/** What so many samples take at most of the vectors that they are gathered among. */
+export const homeLengths = (featureLength: number, targetLength: number, samples: number): readonly number[] => [
+  ...lookUpLengths(featureLength * samples),
+  targetLength * samples,
+];
 
 export function makeNormaliser(normalisation: Normalisation, store: SampleStore, train: ArrayLike<number>): Normaliser {
   const length = store.featureLength;
@@ -38,15 +51,15 @@ export function makeNormaliser(normalisation: Normalisation, store: SampleStore,
   if (normalisation.kind !== 'standardize' && areBytes) {
     const { scale, offset } = normalisation.kind === 'scale' ? normalisation : { scale: 1, offset: 0 };
     const table = Float32Array.from({ length: 256 }, (_, value) => value * scale + offset);
-    return (most) => {
-      const { bytes, values, run } = lookUp(table, most * length);
+    return (most, vectors) => {
+      const { bytes, values, run } = lookUp(table, most * length, vectors);
       return { raw: bytes, features: values, normalise: (samples) => run(samples * length) };
     };
   }
   const work = normaliseEach(normalisation, store, train);
-  return (most) => {
+  return (most, vectors) => {
     const raw = areBytes ? new Uint8Array(most * length) : new Float32Array(most * length);
-    const features = new Float32Array(most * length);
+    const features = vectors?.allocate(most * length) ?? new Float32Array(most * length);
     return { raw, features, normalise: (samples) => work(raw, samples, features) };
   };
 }
@@ -79,6 +92,7 @@ export function makeSampleSet(
   indices: Uint32Array | undefined,
   classes: number,
   normaliser: Normaliser,
+  home?: Home,
 ): SampleSet {
   const { featureLength } = store;
   const targetLength = classes > 0 ? classes : 1;
@@ -86,7 +100,7 @@ export function makeSampleSet(
   // Gathered as they are stored, then normalised in one go over values that lie side by side.
   let capacity = 0;
   let bay = normaliser(capacity);
-  let targets = new Float32Array(0);
+  let targets: Float32Array = new Float32Array(0);
   return {
     size,
     featureLength,
@@ -94,9 +108,11 @@ export function makeSampleSet(
     gather(wanted, from, to): Batch {
       const count = to - from;
       if (count > capacity) {
-        capacity = count;
-        bay = normaliser(capacity);
-        targets = new Float32Array(capacity * targetLength);
+        const atHome = home !== undefined && count <= home.samples;
+        capacity = atHome ? home.samples : count;
+        bay = normaliser(capacity, atHome ? home.vectors : undefined);
+        const length = capacity * targetLength;
+        targets = atHome ? home.vectors.allocate(length) : new Float32Array(length);
       }
       targets.fill(0, 0, count * targetLength);
       for (let row = 0; row < count; row += 1) {

@@ -1,8 +1,8 @@
 /**
- * Bytes that become numbers by a table: both lie in one WebAssembly memory, where that takes a third of the time that
+ * Bytes that become numbers by a table: all lie in one WebAssembly memory, where that takes a third of the time that
  * JavaScript takes.
  */
-import { instantiate, newMemory } from './plan/kernels.ts';
+import { Vectors } from './vectors.ts';
 
 export interface LookUp {
   /** To be filled. */
@@ -12,19 +12,26 @@ export interface LookUp {
   run(count: number): void;
 }
 
-/** Room for so many bytes; `table` has 256 values. */
-export function lookUp(table: Float32Array, length: number): LookUp {
-  const values = table.byteLength;
-  const bytes = values + length * Float32Array.BYTES_PER_ELEMENT;
-  const memory = newMemory(bytes + length);
-  const { lookUp: run } = instantiate('portable', memory);
-  new Float32Array(memory.buffer).set(table);
+/** What a look-up of so many bytes takes. */
+export function lookUpLengths(length: number): readonly number[] {
+  return [256, length, Math.ceil(length / Float32Array.BYTES_PER_ELEMENT)];
+}
+
+/** Room for so many bytes, among these vectors or in a memory of its own; `table` has 256 values. */
+export function lookUp(table: Float32Array, length: number, room = new Vectors(lookUpLengths(length))): LookUp {
+  const [numbers, values, four] = lookUpLengths(length).map((each) => room.allocate(each)) as [
+    Float32Array,
+    Float32Array,
+    Float32Array,
+  ];
+  numbers.set(table);
+  const bytes = new Uint8Array(four.buffer, four.byteOffset, length);
   return {
-    bytes: new Uint8Array(memory.buffer, bytes, length),
-    values: new Float32Array(memory.buffer, values, length),
+    bytes,
+    values,
     run(count) {
       if (!(count <= length)) throw new RangeError(`${count} of ${length} bytes`);
-      run(bytes, count, 0, values);
+      room.lookUp(bytes, count, numbers, values);
     },
   };
 }

@@ -16,6 +16,8 @@
  *  E3  `parameters` and `slots` are the state, whole: writing them into a fresh engine gives the same training.
  */
 
+import type { Vectors } from './vectors.ts';
+
 export interface TensorSlot {
   /** As TF.js names it on export, e.g. `dense_1/kernel`. */
   readonly name: string;
@@ -74,6 +76,12 @@ export interface ExportedModel {
   readonly weights: Uint8Array;
 }
 
+/** How much an engine will be asked for at once: a step of so many samples, cut into so many shards. */
+export interface StepSize {
+  readonly samples: number;
+  readonly shards: number;
+}
+
 export interface Engine {
   /** Provider and backend, e.g. `tensorflow/wasm`; recorded in checkpoints and the result, one per run. */
   readonly name: string;
@@ -88,6 +96,12 @@ export interface Engine {
   /** layout.slotLength; a view like `parameters`. */
   readonly slots: Float32Array;
   parametersChanged(): void;
+  /**
+   * Room in the engine's memory for vectors of these lengths: contributions that are written there, and what is read from
+   * there, is not copied. Once, before the first call that computes, and then for steps up to this size; undefined when
+   * there is not so much memory. Absent where there is nothing to gain.
+   */
+  lend?(lengths: readonly number[], largest: StepSize): Vectors | undefined;
   /** Writes layout.contributionLength values into `out`. An empty batch gives zeros. */
   contribution(batch: Batch, key: ShardKey, out: Float32Array): void;
   /**

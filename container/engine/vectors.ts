@@ -1,7 +1,6 @@
 /**
- * Vectors that are received, added up and sent: one WebAssembly memory of fixed size, in which vectors are added four
- * values at a time. It is separate from an engine's memory because that one grows with the batch, which takes the views
- * away that a socket is still writing to; and because a parameter server has no engine.
+ * Vectors that are received, added up and sent, four values at a time: in a part of an engine's memory, so that it reads and
+ * writes them where they are, or in a WebAssembly memory of their own, as a parameter server's, which has no engine.
  *
  * Invariants
  *  VE1 A view stays valid as long as the object: the memory never grows. What was never written takes no memory.
@@ -9,30 +8,60 @@
  */
 import { plainPool } from '../../core/gang/vector-pool.ts';
 import type { Kernels } from './plan/exports.ts';
-import { instantiate, type Memory, newMemory } from './plan/kernels.ts';
+import { instantiate, newMemory } from './plan/kernels.ts';
 
 const alignment = 64;
 
+/** Memory that does not grow, from a byte on that is a multiple of 64. */
+export interface Ground {
+  readonly buffer: ArrayBuffer;
+  readonly offset: number;
+  /** On this memory. */
+  readonly kernels: Kernels;
+}
+
+/** Bytes that vectors of these lengths take. */
+export function bytesOf(lengths: readonly number[]): number {
+  return lengths.reduce((bytes, length) => bytes + roomFor(length), 0);
+}
+
+function ownGround(bytes: number): Ground {
+  const memory = newMemory(alignment + bytes);
+  return { buffer: memory.buffer, offset: alignment, kernels: instantiate('portable', memory) };
+}
+
 export class Vectors {
-  readonly #memory: Memory;
+  readonly #buffer: ArrayBuffer;
   readonly #kernels: Kernels;
-  #end = alignment;
+  readonly #until: number;
+  #end: number;
 
   /** With room for vectors of these lengths. */
-  constructor(lengths: readonly number[]) {
-    this.#memory = newMemory(lengths.reduce((bytes, length) => bytes + roomFor(length), alignment));
-    this.#kernels = instantiate('portable', this.#memory);
+  constructor(lengths: readonly number[], { buffer, offset, kernels } = ownGround(bytesOf(lengths))) {
+    this.#buffer = buffer;
+    this.#kernels = kernels;
+    this.#end = offset;
+    this.#until = offset + bytesOf(lengths);
+  }
+
+  /** Whether vectors of these lengths can be had. */
+  fits(lengths: readonly number[]): boolean {
+    return this.#end + bytesOf(lengths) <= this.#until;
   }
 
   /** Zeros. */
   allocate(length: number): Float32Array {
-    const { buffer } = this.#memory;
-    if (this.#end + roomFor(length) > buffer.byteLength) {
-      throw new Error(`there is no room for ${length} more values in ${buffer.byteLength} bytes of vectors`);
+    if (!this.fits([length])) {
+      throw new Error(`there is no room for ${length} more values in ${this.#until - this.#end} bytes of vectors`);
     }
-    const vector = new Float32Array(buffer, this.#end, length);
+    const vector = new Float32Array(this.#buffer, this.#end, length);
     this.#end += roomFor(length);
     return vector;
+  }
+
+  /** values[i] = table[bytes[i]], for the first so many; all of them allocated here. */
+  lookUp(bytes: Uint8Array, count: number, table: Float32Array, values: Float32Array): void {
+    this.#kernels.lookUp(bytes.byteOffset, count, table.byteOffset, values.byteOffset);
   }
 
   /** into[i] += from[i], the first `rounded` rounded to bfloat16; fast when both lie in this memory, wherever they begin. */
@@ -59,7 +88,7 @@ export class Vectors {
   }
 
   #has(...vectors: readonly Float32Array[]): boolean {
-    return vectors.every(({ buffer }) => buffer === this.#memory.buffer);
+    return vectors.every(({ buffer }) => buffer === this.#buffer);
   }
 }
 

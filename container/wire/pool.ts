@@ -18,11 +18,16 @@ interface Block {
   holders: number;
 }
 
-/** `allocate` makes the memory: it gets the lengths that there must be room for. */
-export function createPool(longest: number, allocate: (lengths: readonly number[]) => Vectors): VectorPool {
+/** What a pool for vectors up to this length asks room for: nothing when that would be too much. */
+export function poolLengths(longest: number): readonly number[] {
   const length = classOf(longest);
-  if (room * 4 * length > mostBytes) return plainPool;
-  return new Pool(allocate(Array.from({ length: room }, () => length)), room * length);
+  return room * 4 * length > mostBytes ? [] : Array.from({ length: room }, () => length);
+}
+
+/** `vectors` has room for `poolLengths`. */
+export function createPool(longest: number, vectors: Vectors): VectorPool {
+  const lengths = poolLengths(longest);
+  return lengths.length === 0 ? plainPool : new Pool(vectors, room * classOf(longest));
 }
 
 /** Blocks come in powers of two, so that one is used again when the number of partitions has changed. */

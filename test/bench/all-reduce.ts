@@ -3,7 +3,7 @@
  * engine. Started by wire.ts, which tells it who the others are; answers the milliseconds of one all-reduce for each size.
  */
 import { Vectors } from '../../container/engine/vectors.ts';
-import { createPool } from '../../container/wire/pool.ts';
+import { createPool, poolLengths } from '../../container/wire/pool.ts';
 import { Transport } from '../../container/wire/transport.ts';
 import type { Effect } from '../../core/gang/effects.ts';
 import type { Gang, Message } from '../../core/gang/messages.ts';
@@ -40,7 +40,7 @@ export async function takePart({
   length,
   rounds,
 }: Order): Promise<number> {
-  const pool = createPool(length, (lengths) => new Vectors(lengths));
+  const pool = createPool(length, new Vectors(poolLengths(length)));
   const holdings = new Holdings(pool);
   const totalSteps = warmUp + rounds;
   const shape = {

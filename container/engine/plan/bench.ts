@@ -2,12 +2,14 @@
  * The memory of one engine and what is laid out in it: everything that lasts first, then what is there for each sample,
  * which moves when a larger batch comes. Byte offsets are static between two such moves.
  *
- *   parameters | optimizer slots | contribution | fixed workspace | for each sample: input, targets, activations, ...
+ *   parameters | optimizer slots | contribution | fixed workspace | lent | for each sample: input, targets, activations, ...
  *
  * Invariants
  *  L1  Blocks begin at multiples of 64 bytes and do not overlap; 16 bytes after each are nobody's.
  *  L2  Memory grows only when a batch is larger than every one before: a step allocates nothing.
+ *  L3  Once a part is lent the memory does not grow any more, because growing takes all views of it away.
  */
+import type { Ground } from '../vectors.ts';
 import type { Kernels } from './exports.ts';
 import { instantiate, type Memory, newMemory, type Provider, pageBytes } from './kernels.ts';
 
@@ -20,6 +22,8 @@ export interface Block {
 
 const alignment = 64;
 const slack = 16;
+/** Nothing is lent of a memory that would be larger. */
+const mostBytes = 2 ** 31;
 
 export class Bench {
   readonly provider: Provider;
@@ -30,6 +34,7 @@ export class Bench {
   readonly #samples: Block[] = [];
   #fixedEnd = alignment;
   #capacity = 0;
+  #isLent = false;
 
   constructor(provider: Provider) {
     this.provider = provider;
@@ -52,6 +57,11 @@ export class Bench {
     return this.#memory.buffer.byteLength;
   }
 
+  /** Where a vector begins in this memory; undefined when it is elsewhere. */
+  offsetOf({ buffer, byteOffset }: Float32Array): number | undefined {
+    return buffer === this.#memory.buffer ? byteOffset : undefined;
+  }
+
   /** A block that stays where it is. All of them are asked for before the first batch. */
   fixed(length: number): Block {
     if (this.#capacity > 0) throw new Error('a fixed block was asked for after the samples were laid out');
@@ -59,6 +69,18 @@ export class Bench {
     this.#fixedEnd = endOf(this.#fixedEnd, length);
     this.#reach(this.#fixedEnd);
     return block;
+  }
+
+  /**
+   * So many bytes that stay where they are (L3): from now on no pass may have more samples than these. Undefined when that
+   * would be too much memory.
+   */
+  lend(bytes: number, samples: number): Ground | undefined {
+    if (endOf(this.#fixedEnd, bytes / 4) + this.valuesPerSample * samples * 4 > mostBytes) return undefined;
+    const { offset } = this.fixed(bytes / 4);
+    this.makeRoom(samples);
+    this.#isLent = true;
+    return { buffer: this.#memory.buffer, offset, kernels: this.kernels };
   }
 
   /** A block of so many values for each sample. */
@@ -71,6 +93,7 @@ export class Bench {
   /** Makes room for so many samples; what the blocks of samples held is lost when it was not there. */
   makeRoom(samples: number): void {
     if (samples <= this.#capacity) return;
+    if (this.#isLent) throw new Error(`a pass of ${samples} samples where there is room for ${this.#capacity}`);
     let end = this.#fixedEnd;
     for (const block of this.#samples) {
       block.offset = end;

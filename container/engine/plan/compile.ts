@@ -26,7 +26,12 @@ export interface CompiledStep extends Step {
 }
 
 export interface Program {
+  /** Its block is wherever the samples of a pass are: in their room, or where they were gathered. No step writes to it. */
   readonly input: Value;
+  readonly inputRoom: Block;
+  /** In the same way. */
+  readonly targets: Block;
+  readonly targetsRoom: Block;
   readonly output: Value;
   readonly steps: readonly CompiledStep[];
   /** The most values that are added up at once. */
@@ -38,8 +43,9 @@ export function compile(spec: EngineSpec, shape: ValidShape, layout: Layout, ben
   const firstTrained = firstTrainedLayer(spec, shape);
   const widest = Math.max(size(spec.inputShape), ...shape.shapes.map(size));
   const gradients = [bench.perSample(widest), bench.perSample(widest)] as const;
+  const inputRoom = bench.perSample(size(spec.inputShape));
   const input: Value = {
-    block: bench.perSample(size(spec.inputShape)),
+    block: { ...inputRoom },
     gradient: gradients[0],
     form: 'rows',
     shape: spec.inputShape,
@@ -96,8 +102,12 @@ export function compile(spec: EngineSpec, shape: ValidShape, layout: Layout, ben
   }
   // As the targets lie.
   bring('rows', siteOf(layers.length - 1, true));
+  const targetsRoom = bench.perSample(value.block.length);
   return {
     input,
+    inputRoom,
+    targets: { ...targetsRoom },
+    targetsRoom,
     output: value,
     steps,
     largestPiece: Math.max(0, ...steps.flatMap(({ gradients }) => gradients?.map(pieceOf) ?? [])),

@@ -14,8 +14,19 @@ import { plainPool } from '../../../core/gang/vector-pool.ts';
 import { addUp, cut } from '../batch.ts';
 import { exportLayersModel } from '../export.ts';
 import { initialise } from '../initial.ts';
-import type { Batch, Engine, Evaluation, ExportedModel, KeyedBatch, Layout, ShardKey, ShardNode } from '../port.ts';
+import type {
+  Batch,
+  Engine,
+  Evaluation,
+  ExportedModel,
+  KeyedBatch,
+  Layout,
+  ShardKey,
+  ShardNode,
+  StepSize,
+} from '../port.ts';
 import { type EngineSpec, layoutOf, shapeOf } from '../spec.ts';
+import { bytesOf, Vectors } from '../vectors.ts';
 import { Bench, type Block } from './bench.ts';
 import { backward, compile, forward, type Program } from './compile.ts';
 import { fullName, type Provider } from './kernels.ts';
@@ -40,12 +51,11 @@ export class PlanEngine implements Engine {
   readonly #program: Program;
   readonly #parameters: Block;
   readonly #slots: Block;
-  /** What comes out of a pass, and what an update is made from. */
+  /** What comes out of a pass, and what an update is made from, where the vectors are elsewhere. */
   readonly #contribution: Block;
   /** Sums of subtrees of the shards, while a layer is summed up. */
   readonly #partial: Block;
   readonly #correct: Block;
-  readonly #targets: Block;
   readonly #update: ReturnType<typeof updater>;
   #finite: boolean | undefined;
 
@@ -63,9 +73,8 @@ export class PlanEngine implements Engine {
     this.#correct = bench.fixed(1);
     this.#program = compile(spec, shape, layout, bench, this.#parameters);
     this.#partial = bench.fixed(Math.log2(mostShards) * this.#program.largestPiece);
-    this.#targets = bench.perSample(this.#program.output.block.length);
     this.pieceSize = Math.min(mostPieceSamples, Math.max(1, Math.floor(pieceValues / bench.valuesPerSample)));
-    this.#update = updater(spec.optimizer, bench, layout, this.#parameters, this.#slots, this.#contribution);
+    this.#update = updater(spec.optimizer, bench, layout, this.#parameters, this.#slots);
     initialise(this.parameters, shape.tensors, spec.layers, spec.seed);
   }
 
@@ -84,6 +93,14 @@ export class PlanEngine implements Engine {
 
   parametersChanged(): void {
     this.#finite = undefined;
+  }
+
+  lend(lengths: readonly number[], { samples, shards }: StepSize): Vectors | undefined {
+    // The most that #fits lets into one pass, or what cannot be cut.
+    const together = Math.min(samples, Math.floor(mostPassValues / this.#bench.valuesPerSample));
+    const most = Math.max(this.pieceSize, together, Math.ceil(samples / shards));
+    const ground = this.#bench.lend(bytesOf(lengths), most);
+    return ground === undefined ? undefined : new Vectors(lengths, ground);
   }
 
   contribution(batch: Batch, key: ShardKey, out: Float32Array): void {
@@ -149,8 +166,7 @@ export class PlanEngine implements Engine {
     const samples = reduced[parameterLength + 2]!;
     // A step without samples has no gradient; dividing would make every weight NaN.
     if (samples === 0) return;
-    this.#bench.floats(this.#contribution.offset, reduced.length).set(reduced);
-    this.#finite = this.#update(1 / samples, learningRate, step);
+    this.#finite = this.#update(this.#reachable(reduced), 1 / samples, learningRate, step);
   }
 
   evaluate(batch: Batch): Evaluation {
@@ -193,17 +209,42 @@ export class PlanEngine implements Engine {
     // The memory goes with the engine.
   }
 
-  /** Copies the samples of all parts to the input, one behind the other. */
+  /** Byte offset of a sum that an update may be made from: nobody else's when the update changes it. */
+  #reachable(reduced: Float32Array): number {
+    const offset = this.#update.changesSum ? undefined : this.#bench.offsetOf(reduced);
+    if (offset !== undefined) return offset;
+    this.#bench.floats(this.#contribution.offset, reduced.length).set(reduced);
+    return this.#contribution.offset;
+  }
+
+  /** Points the program at the samples of all parts. */
   #load(parts: readonly KeyedBatch[]): Shard[] {
-    const input = this.#program.input.block;
-    let from = 0;
+    const { input, inputRoom, targets, targetsRoom } = this.#program;
+    input.block.offset = this.#behindEachOther(parts, 'features', inputRoom);
+    targets.offset = this.#behindEachOther(parts, 'targets', targetsRoom);
+    let to = 0;
     return parts.map(({ batch, key }, index) => {
-      const { size, features, targets } = batch;
-      this.#bench.floats(input.offset + from * input.length * 4, features.length).set(features);
-      this.#bench.floats(this.#targets.offset + from * this.#targets.length * 4, targets.length).set(targets);
-      from += size;
-      return { ...key, index, from: from - size, to: from };
+      const from = to;
+      to += batch.size;
+      return { ...key, index, from, to };
     });
+  }
+
+  /** Byte offset of the values of all parts: where they are, when that is in this memory and in order, else a copy's. */
+  #behindEachOther(parts: readonly KeyedBatch[], what: 'features' | 'targets', room: Block): number {
+    const place = this.#bench.offsetOf(parts[0]!.batch[what]);
+    let end = place;
+    for (const { batch } of parts) {
+      if (end === undefined || this.#bench.offsetOf(batch[what]) !== end) end = undefined;
+      else end += batch[what].byteLength;
+    }
+    if (place !== undefined && end !== undefined) return place;
+    let to = room.offset;
+    for (const { batch } of parts) {
+      this.#bench.floats(to, batch[what].length).set(batch[what]);
+      to += batch[what].byteLength;
+    }
+    return room.offset;
   }
 
   #infer(piece: Batch): void {
@@ -224,7 +265,7 @@ export class PlanEngine implements Engine {
     const kind = lossKinds.indexOf(this.#spec.loss);
     const into = withGradient ? gradient.offset + at : 0;
     const z = block.offset + at;
-    const t = this.#targets.offset + at;
+    const t = this.#program.targets.offset + at;
     const width = block.length;
     const lossSum = this.#bench.kernels.loss(kind, z, t, to - from, width, into, this.#correct.offset);
     const [correct] = this.#bench.ints(this.#correct.offset, 1) as unknown as [number];
@@ -234,7 +275,8 @@ export class PlanEngine implements Engine {
   /** The sums of the shards of a node in the fixed tree, to where they belong in `out`. */
   #addUp(shards: readonly Shard[], sums: Sums, out: Float32Array): void {
     const { at, length } = sums;
-    const result = this.#contribution.offset + at * 4;
+    const place = this.#bench.offsetOf(out);
+    const result = (place ?? this.#contribution.offset) + at * 4;
     const rounded = at < this.layout.roundedLength;
     if (!sums.writeSum?.(shards, result, rounded)) {
       const piece = pieceOf(sums);
@@ -242,7 +284,7 @@ export class PlanEngine implements Engine {
         this.#addPiece(shards, sums, from, Math.min(length, from + piece), result + from * 4, rounded);
       }
     }
-    out.set(this.#bench.floats(result, length), at);
+    if (place === undefined) out.set(this.#bench.floats(result, length), at);
   }
 
   #addPiece(

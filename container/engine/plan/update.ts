@@ -1,11 +1,15 @@
-/** One optimizer step from the contribution in memory: kernels for the weights, and the moving statistics after them. */
+/** One optimizer step from a contribution in memory: kernels for the weights, and the moving statistics after them. */
 import type { OptimizerPlan } from '../../../core/plan.ts';
 import { power, shrinking } from '../optimizer.ts';
 import type { Layout } from '../port.ts';
 import type { Bench, Block } from './bench.ts';
 
-/** Answers whether all parameters are finite after it. */
-export type Update = (scale: number, rate: number, step: number) => boolean;
+export interface Update {
+  /** From the contribution at the byte offset `sum`. Answers whether all parameters are finite after it. */
+  (sum: number, scale: number, rate: number, step: number): boolean;
+  /** Whether the contribution is another one after it. */
+  readonly changesSum: boolean;
+}
 
 export function updater(
   optimizer: OptimizerPlan,
@@ -13,23 +17,21 @@ export function updater(
   layout: Layout,
   parameters: Block,
   slots: Block,
-  contribution: Block,
 ): Update {
   const n = layout.trainableLength;
   const w = parameters.offset;
   const [first, second] = [slots.offset, slots.offset + n * 4];
-  const sum = contribution.offset;
   const { weightDecay = 0, clipNorm, clipValue } = optimizer;
-  const weights = ((): ((scale: number, rate: number, step: number) => number) => {
+  const weights = ((): ((sum: number, scale: number, rate: number, step: number) => number) => {
     switch (optimizer.kind) {
       case 'sgd': {
         const { momentum, nesterov } = optimizer;
-        if (momentum === 0) return (scale, rate) => kernels.sgd(w, sum, n, scale, rate);
-        return (scale, rate) => kernels.momentum(w, first, sum, n, scale, rate, momentum, nesterov ? 1 : 0);
+        if (momentum === 0) return (sum, scale, rate) => kernels.sgd(w, sum, n, scale, rate);
+        return (sum, scale, rate) => kernels.momentum(w, first, sum, n, scale, rate, momentum, nesterov ? 1 : 0);
       }
       case 'adam': {
         const { beta1, beta2, epsilon } = optimizer;
-        return (scale, rate, step) => {
+        return (sum, scale, rate, step) => {
           const corrected = rate / (1 - power(beta1, step + 1));
           const correct2 = 1 / (1 - power(beta2, step + 1));
           const rests = [1 - beta1, 1 - beta2] as const;
@@ -52,22 +54,23 @@ export function updater(
       }
       case 'rmsprop': {
         const { decay, momentum, epsilon } = optimizer;
-        return (scale, rate) =>
+        return (sum, scale, rate) =>
           kernels.rmsprop(w, first, second, sum, n, scale, rate, decay, 1 - decay, momentum, epsilon);
       }
     }
   })();
   /** What the sums are to be multiplied by, once they are clipped. */
-  const clipped = (scale: number): number => {
+  const clipped = (sum: number, scale: number): number => {
     if (clipNorm !== undefined) return scale * shrinking(clipNorm, scale * Math.sqrt(kernels.squareSum(sum, n)));
     if (clipValue === undefined) return scale;
     kernels.scaleClipped(sum, n, scale, clipValue);
     return 1;
   };
-  return (scale, rate, step) => {
+  const update = (sum: number, scale: number, rate: number, step: number): boolean => {
     if (weightDecay > 0) kernels.scaleClipped(w, n, 1 - rate * weightDecay, Number.POSITIVE_INFINITY);
-    const areFinite = weights(clipped(scale), rate, step) === 1;
+    const areFinite = weights(sum, clipped(sum, scale), rate, step) === 1;
     kernels.addScaled(w + n * 4, sum + n * 4, layout.stateLength, scale);
     return areFinite && kernels.finite(w + n * 4, layout.stateLength) === 1;
   };
+  return Object.assign(update, { changesSum: clipNorm === undefined && clipValue !== undefined });
 }

@@ -18,6 +18,7 @@ import { PlanEngine } from '../plan/engine.ts';
 import type { Provider } from '../plan/kernels.ts';
 import type { Batch, Engine, Evaluation, ExportedModel, KeyedBatch, Layout, ShardKey, ShardNode } from '../port.ts';
 import type { EngineSpec } from '../spec.ts';
+import type { Vectors } from '../vectors.ts';
 import { Helper } from './helper.ts';
 import type { Answer, Job } from './jobs.ts';
 import { divide, type Piece } from './share.ts';
@@ -67,6 +68,10 @@ export class ThreadedEngine implements Engine {
   parametersChanged(): void {
     this.#own.parametersChanged();
     this.#informed.clear();
+  }
+
+  lend(...what: Parameters<PlanEngine['lend']>): Vectors | undefined {
+    return this.#own.lend(...what);
   }
 
   contribution(batch: Batch, key: ShardKey, out: Float32Array): void {

@@ -1,7 +1,7 @@
 import net from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Vectors } from '../../../container/engine/vectors.ts';
-import { createPool } from '../../../container/wire/pool.ts';
+import { createPool, poolLengths } from '../../../container/wire/pool.ts';
 import { Transport } from '../../../container/wire/transport.ts';
 import type { WireMessage } from '../../../core/gang/async/messages.ts';
 import type { Message } from '../../../core/gang/messages.ts';
@@ -89,7 +89,7 @@ describe('transport', () => {
 
   for (const [way, options] of Object.entries({ plain: {}, encrypted: { secure: true }, packed: { packed: true } })) {
     it(`leaves a vector alone until it is sent, and uses it again, ${way} (TX4)`, async () => {
-      const pools = [0, 1].map(() => createPool(limits.vectorLength, (lengths) => new Vectors(lengths)));
+      const pools = [0, 1].map(() => createPool(limits.vectorLength, new Vectors(poolLengths(limits.vectorLength))));
       const sums: number[] = [];
       const used = new Set<number>();
       let packed = 0;
