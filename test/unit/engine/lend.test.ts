@@ -57,7 +57,13 @@ describe.each(providers)('%s', (provider) => {
           const parts = partsOf(net, step);
           const wanted = new Float32Array(contributionLength);
           apart.contributions([{ parts, out: wanted }]);
-          within.contributions([{ parts: moved(parts, features, targets), out }]);
+          const inOrder = moved(parts, features, targets);
+          // Within the memory, but not one behind the other.
+          const backwards = new Float32Array(contributionLength);
+          apart.contributions([{ parts: [...parts].reverse(), out: backwards }]);
+          within.contributions([{ parts: [...inOrder].reverse(), out }]);
+          expect(out).toEqual(backwards);
+          within.contributions([{ parts: inOrder, out }]);
           expect(out).toEqual(wanted);
           apart.update(wanted, 0.05, step);
           within.update(out, 0.05, step);
