@@ -23,11 +23,6 @@ export function formatSpan(ms: number): string {
     .join(' ');
 }
 
-/** `118,282`. */
-export function formatCount(value: number): string {
-  return Math.round(value).toLocaleString('en-US');
-}
-
 /** `462.0 KiB`; whole bytes below 1 KiB. */
 export function formatBytes(bytes: number): string {
   if (bytes < 1024) return `${bytes} B`;

@@ -1,9 +1,11 @@
 /** What a run has come to: result.json, and the summary of it. */
+
 import type { Cloud } from '../cloud/ports.ts';
 import { describeFailure } from '../core/failure.ts';
+import { formatCount } from '../core/format-count.ts';
 import { objectKeys } from '../core/object-keys.ts';
 import type { Receipt, RunResult } from '../core/result.ts';
-import { formatCount, formatMetric, formatSpan, formatTable } from './format.ts';
+import { formatMetric, formatSpan, formatTable } from './format.ts';
 
 /** Undefined while there is none. */
 export async function readResult(cloud: Pick<Cloud, 'objects'>, runId: string): Promise<RunResult | undefined> {

@@ -8,10 +8,11 @@
  *      cannot be redrawn.
  *  V3  Plain lines are told once: `plainLines(before, now)` holds what `now` adds to `before`.
  */
+import { formatCount } from '../core/format-count.ts';
 import type { RunPlan } from '../core/plan.ts';
 import type { EpochRow, EventRow, MemberRow, ProgressRow, RunRow, TaskProgress, TaskRow } from '../core/run.ts';
 import { describeEvent } from './describe-event.ts';
-import { formatCount, formatDuration, formatMetric } from './format.ts';
+import { formatDuration, formatMetric } from './format.ts';
 
 /** All that is known of a run at one instant. Anything may still be missing at the start. */
 export interface RunView {

@@ -1,5 +1,6 @@
 /** The plan as a person reads it before spending anything: `cuttlefish plan`, and the report. Plain text, no colours. */
 import { formatDuration } from './config/duration.ts';
+import { formatCount } from './format-count.ts';
 import { hardLimitEvents } from './history.ts';
 import { addedFlatten, shapeText } from './layers.ts';
 import { memoryParts } from './memory.ts';
@@ -32,13 +33,13 @@ export function describePlan(plan: RunPlan): string {
 }
 
 function dataRows({ data, shape, normalisation }: RunPlan): Rows {
-  const held = shape.testSamples > 0 ? `${count(shape.testSamples)} test` : 'no test set';
-  const validation = shape.validationSamples > 0 ? `, ${count(shape.validationSamples)} validation` : '';
+  const held = shape.testSamples > 0 ? `${formatCount(shape.testSamples)} test` : 'no test set';
+  const validation = shape.validationSamples > 0 ? `, ${formatCount(shape.validationSamples)} validation` : '';
   const targets = shape.task === 'classification' ? `${shape.outputs} classes` : `${shape.outputs} number(s)`;
   return [
     ['source', describeData(data)],
     ['sample', `${shapeText(shape.inputShape)} -> ${targets}`],
-    ['samples', `${count(shape.trainSamples)} training${validation}, ${held}`],
+    ['samples', `${formatCount(shape.trainSamples)} training${validation}, ${held}`],
     ['normalisation', describeNormalisation(normalisation)],
   ];
 }
@@ -56,7 +57,11 @@ function describeNormalisation(normalisation: Normalisation): string {
 
 function networkRows({ network }: RunPlan): Rows {
   const total = [
-    ['', 'parameters', `${count(network.parameters)} trained, ${count(network.stateParameters)} moving statistics`],
+    [
+      '',
+      'parameters',
+      `${formatCount(network.parameters)} trained, ${formatCount(network.stateParameters)} moving statistics`,
+    ],
   ];
   if (network.kind === 'model') {
     const shapes = `${shapeText(network.inputShape)} -> ${shapeText(network.outputShape)}`;
@@ -115,9 +120,9 @@ function trainingRows({ training, seed, engine }: RunPlan): Rows {
     ['compression', training.compression],
     [
       'epochs',
-      `${count(training.epochs)} of ${count(training.stepsPerEpoch)} steps, ${count(training.totalSteps)} in all`,
+      `${formatCount(training.epochs)} of ${formatCount(training.stepsPerEpoch)} steps, ${formatCount(training.totalSteps)} in all`,
     ],
-    ['batch', `${count(training.batchSize)} samples in ${training.shards} logical shards`],
+    ['batch', `${formatCount(training.batchSize)} samples in ${training.shards} logical shards`],
     ['loss', training.loss],
     ['optimizer', [kind, ...options].join(', ')],
     ['learning rate', `${training.learningRate}, ${describeSchedule(training.schedule)}${warmup}`],
@@ -156,8 +161,8 @@ function taskRows(plan: RunPlan): Rows {
       role,
       min === max ? `${max}` : `${min} to ${max}`,
       `${cpu / 1024}`,
-      `${count(memoryMiB)} MiB`,
-      `${count(memoryNeededMiB)} MiB (${Math.round((100 * memoryNeededMiB) / memoryMiB)} %)`,
+      `${formatCount(memoryMiB)} MiB`,
+      `${formatCount(memoryNeededMiB)} MiB (${Math.round((100 * memoryNeededMiB) / memoryMiB)} %)`,
       onLoss,
     ]),
     ['', `each worker computes in ${threads.count} thread(s): ${threads.why}`],
@@ -165,7 +170,7 @@ function taskRows(plan: RunPlan): Rows {
       .filter(({ growth }) => growth.length > 0)
       .map(({ role, growth }) => [
         '',
-        `a ${role} that runs out of memory is replaced by one with ${growth.map(({ memoryMiB }) => `${count(memoryMiB)} MiB`).join(', then ')}`,
+        `a ${role} that runs out of memory is replaced by one with ${growth.map(({ memoryMiB }) => `${formatCount(memoryMiB)} MiB`).join(', then ')}`,
       ]),
   ];
 }
@@ -204,7 +209,7 @@ function cadenceText({ everySteps, cadence }: RunPlan['checkpoint']): string {
   if (everySteps === 0) return 'none';
   switch (cadence.kind) {
     case 'steps':
-      return `every ${count(everySteps)} steps and at epoch ends`;
+      return `every ${formatCount(everySteps)} steps and at epoch ends`;
     case 'time':
       return `every ${formatDuration(cadence.everyMs)}`;
     case 'share': {
@@ -218,11 +223,11 @@ function cadenceText({ everySteps, cadence }: RunPlan['checkpoint']): string {
 
 function limitRows({ limits, history, timing }: RunPlan): Rows {
   const turn = history.epochsPerTurn === 1 ? 'one epoch' : `${history.epochsPerTurn} epochs`;
-  const bound = `at most ${count(history.worstCaseEvents)} events of ${count(hardLimitEvents)}`;
+  const bound = `at most ${formatCount(history.worstCaseEvents)} events of ${formatCount(hardLimitEvents)}`;
   return [
     ['duration', `at most ${formatDuration(limits.maxDurationMs)}`],
     ['cost', limits.maxCostUsd === undefined ? 'no cap' : `at most $${limits.maxCostUsd}`],
-    ['history', `${bound}, ${count(history.maxTurns)} turns of ${turn}`],
+    ['history', `${bound}, ${formatCount(history.maxTurns)} turns of ${turn}`],
     ['watch', `heartbeat ${timing.watchHeartbeatSeconds}s, timeout ${timing.watchTimeoutSeconds}s`],
   ];
 }
@@ -237,7 +242,7 @@ function priceRows(plan: RunPlan): Rows {
     ...cluster.ladder.map((launch) => [`${launch}`, `$${hourUsd(launch, groups).toFixed(4)} an hour with all tasks`]),
     [
       'workflow',
-      `$${(price.transitions * priceTable.transitionUsd).toFixed(4)} for at most ${count(price.transitions)} transitions`,
+      `$${(price.transitions * priceTable.transitionUsd).toFixed(4)} for at most ${formatCount(price.transitions)} transitions`,
     ],
     [
       'expected',
@@ -271,10 +276,6 @@ function section(title: string, rows: Rows): string {
       .trimEnd(),
   );
   return [title, ...lines.map((line) => `  ${line}`)].join('\n');
-}
-
-function count(value: number): string {
-  return String(value).replace(/\B(?=(\d{3})+(?!\d))/g, ',');
 }
 
 export function formatBytes(bytes: number): string {

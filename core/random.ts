@@ -111,3 +111,16 @@ export function keyed(seed: number, ...keys: number[]): Stream {
     },
   };
 }
+
+/**
+ * The first numbers of the stream for these keys, from -limit to limit: in one loop, which is compiled sooner than calls of
+ * `next`. Every task waits for its weights before its first step.
+ */
+export function fillUniform(into: Float32Array, limit: number, seed: number, ...keys: number[]): void {
+  const [a, b] = streamState(seed, ...keys);
+  let counter = 0;
+  for (let i = 0; i < into.length; i += 1) {
+    counter = (counter + weyl) | 0;
+    into[i] = (2 * ((finalise(finalise(a + counter) ^ b) >>> 0) * toUnit) - 1) * limit;
+  }
+}

@@ -5,6 +5,7 @@
  * Invariants
  *  RH1 Every text that comes from the run is escaped; there is no script in the page.
  */
+import { formatCount } from './format-count.ts';
 import type { RunPlan } from './plan.ts';
 import type { RunResult } from './result.ts';
 import type { EpochRow, EventRow } from './run.ts';
@@ -91,7 +92,7 @@ function planRows({ network, training, cluster, data, seed, shape }: RunPlan): [
           )
           .join(', ');
   return [
-    ['Network', `${layers} (${network.parameters.toLocaleString('en')} parameters)`],
+    ['Network', `${layers} (${formatCount(network.parameters)} parameters)`],
     [
       'Data',
       `${data.source}, ${shape.trainSamples} samples to train, ${shape.validationSamples} to validate, ${shape.testSamples} to test`,
@@ -116,7 +117,7 @@ function epochTable(epochs: readonly EpochRow[]): string {
       fixed(row.trainLoss),
       fixed(row.loss),
       row.accuracy === undefined ? '-' : fixed(row.accuracy),
-      Math.round(row.samplesPerSecond).toLocaleString('en'),
+      formatCount(row.samplesPerSecond),
       String(row.worldSize),
     ]),
     'n',

@@ -85,7 +85,12 @@ for (const folder of [wasmFolder, await buildKernels()]) {
     copyFileSync(join(folder, file), join(root, 'dist/task/wasm', file));
   }
 }
-execFileSync(process.execPath, [join(root, 'tools/code-cache.mjs')], { stdio: ['ignore', 'ignore', 'inherit'] });
+try {
+  execFileSync(process.execPath, [join(root, 'tools/code-cache.mjs')], { stdio: ['ignore', 'ignore', 'pipe'] });
+} catch (error) {
+  // Where nothing may be started or listen, as in some builds of packages, the command is all there but for its haste.
+  console.warn(`without dist/cli/program.cache the command starts more slowly: ${error.message}`);
+}
 if (!quiet) console.log(`built dist/ in ${Math.round(performance.now() - started)} ms`);
 
 /** One script, whose lazy parts are compiled when they are needed, and the module that starts it. */

@@ -1,11 +1,13 @@
 /** `cuttlefish status`: the runs of a state folder, or one of them in detail. Reads only. */
+
 import { existsSync } from 'node:fs';
 import type { EmbeddedWorld } from '../../cloud/embedded/world.ts';
 import { describeFailure } from '../../core/failure.ts';
+import { formatCount } from '../../core/format-count.ts';
 import { objectKeys } from '../../core/object-keys.ts';
 import type { RunResult } from '../../core/result.ts';
 import { type CheckpointIndex, keys, type ProgressRow, type RunRow } from '../../core/run.ts';
-import { formatBytes, formatCount, formatMetric, formatSpan, formatTable } from '../format.ts';
+import { formatBytes, formatMetric, formatSpan, formatTable } from '../format.ts';
 import { type Driver, driverOf, hasEnded, look, phaseInWords } from '../look.ts';
 import { type ExitCode, exitCodes, type Output } from '../output.ts';
 import { absoluteStateDir, commandFor } from '../paths.ts';

@@ -9,7 +9,7 @@
  */
 import { size, type TensorPlan } from '../../core/network.ts';
 import type { Activation, LayerPlan } from '../../core/plan.ts';
-import { keyed, purposes } from '../../core/random.ts';
+import { fillUniform, purposes } from '../../core/random.ts';
 
 const rectifiers: readonly Activation[] = ['relu', 'relu6', 'elu', 'selu', 'swish'];
 
@@ -25,8 +25,9 @@ export function initialise(
     const into = out.subarray(offset, offset + size(shape));
     offset += into.length;
     const role = name.slice(name.lastIndexOf('/') + 1);
-    if (role === 'kernel') fillUniform(into, kernelLimit(shape, activationAfter(layers, layer)), seed, layer);
-    else if (role === 'embeddings') fillUniform(into, 0.05, seed, layer);
+    if (role === 'kernel')
+      fillUniform(into, kernelLimit(shape, activationAfter(layers, layer)), seed, purposes.initialWeights, layer);
+    else if (role === 'embeddings') fillUniform(into, 0.05, seed, purposes.initialWeights, layer);
     else into.fill(role === 'gamma' || role === 'moving_variance' ? 1 : 0);
   }
 }
@@ -36,11 +37,6 @@ function kernelLimit(shape: readonly number[], activation: Activation): number {
   const fanIn = window * shape.at(-2)!;
   const fanOut = window * shape.at(-1)!;
   return Math.sqrt(6 / (rectifiers.includes(activation) ? fanIn : fanIn + fanOut));
-}
-
-function fillUniform(into: Float32Array, limit: number, seed: number, layer: number): void {
-  const random = keyed(seed, purposes.initialWeights, layer);
-  for (let i = 0; i < into.length; i += 1) into[i] = (2 * random.next() - 1) * limit;
 }
 
 /** The layer's own activation or, when it has none, that of the activation layer behind it (past a normalisation). */

@@ -18,8 +18,18 @@ export type Parsed =
   | { readonly kind: 'valid'; readonly config: Config; readonly positions: Positions }
   | { readonly kind: 'invalid'; readonly source: string; readonly issues: readonly Issue[] };
 
+/** The text that was valid last: on a laptop the command, Validate and Plan ask for the same one, a few milliseconds each. */
+let last: { readonly text: string; readonly parsed: Parsed } | undefined;
+
 /** `source` is the name of the file, for messages. */
 export function parseConfig(text: string, source: string): Parsed {
+  if (last?.text === text) return last.parsed;
+  const parsed = parse(text, source);
+  if (parsed.kind === 'valid') last = { text, parsed };
+  return parsed;
+}
+
+function parse(text: string, source: string): Parsed {
   const read = readDocument(text);
   if (read.kind === 'unreadable') return invalid(source, read.issues);
   const { positions } = read;

@@ -128,3 +128,15 @@ describe('parseConfig() reports fields that no config has:', () => {
     );
   });
 });
+
+it('a text that was valid is not read again, also after one that was not; messages name the file that was asked about', () => {
+  const text =
+    'version: 1\nname: a\ndata: {source: digits}\nnetwork: {layers: [{dense: {units: 10, activation: softmax}}]}\n';
+  const wrong = text.replace('digits', 'letters');
+  const first = parseConfig(text, 'first.yaml');
+  for (const source of ['second.yaml', 'third.yaml']) {
+    expect(parseConfig(wrong, source)).toMatchObject({ kind: 'invalid', source });
+    expect(parseConfig(text, source)).toBe(first);
+  }
+  expect(parseConfig(`${text}seed: 2\n`, 'other.yaml')).toMatchObject({ kind: 'valid', config: { seed: 2 } });
+});

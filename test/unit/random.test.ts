@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { hash32, keyed, uniform } from '../../core/random.ts';
+import { fillUniform, hash32, keyed, uniform } from '../../core/random.ts';
 
 test('hash32() has known answers: these numbers are in every checkpoint and must never change', () => {
   expect([hash32(0), hash32(1), hash32(1, 2, 3), hash32(2 ** 40 + 1, 7)]).toMatchInlineSnapshot(`
@@ -93,4 +93,12 @@ test('successive bits of one stream and the same position of neighbouring stream
   ]);
   expect(Math.abs(correlation(successive))).toBeLessThan(0.03);
   expect(Math.abs(correlation(neighbours))).toBeLessThan(0.03);
+});
+
+test('fillUniform() draws what the stream does, on both sides of zero', () => {
+  const filled = new Float32Array(100);
+  fillUniform(filled, 0.3, 7, 1, 2);
+  const { next } = keyed(7, 1, 2);
+  expect([...filled]).toEqual(Array.from(filled, () => Math.fround((2 * next() - 1) * 0.3)));
+  expect(Math.min(...filled)).toBeLessThan(0);
 });
