@@ -1,4 +1,5 @@
 /** The machine that was measured, and the table that is printed. */
+import { existsSync, readFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 import type { Summary } from './measures.ts';
 
@@ -21,6 +22,27 @@ export function describeMachine(): Machine {
     node: process.version,
     loadAtStart: Math.round((loadavg()[0] ?? 0) * 100) / 100,
   };
+}
+
+/**
+ * Linux only: call it, and later what it answers, for the share of all processor time in between that other virtual
+ * machines had while this one wanted it.
+ */
+export function stolenShare(): () => number | undefined {
+  const before = processorTimes();
+  return () => {
+    const after = processorTimes();
+    if (before === undefined || after === undefined || after.all === before.all) return undefined;
+    return (after.stolen - before.stolen) / (after.all - before.all);
+  };
+}
+
+/** In ticks, of all processors: user, nice, system, idle, iowait, irq, softirq, steal. */
+function processorTimes(): { readonly all: number; readonly stolen: number } | undefined {
+  if (!existsSync('/proc/stat')) return undefined;
+  const [line = ''] = readFileSync('/proc/stat', 'utf8').split('\n', 1);
+  const times = line.trim().split(/\s+/).slice(1, 9).map(Number);
+  return { all: times.reduce((sum, ticks) => sum + ticks, 0), stolen: times[7] ?? 0 };
 }
 
 export function table(machine: Machine, notes: readonly string[], groups: readonly (readonly Summary[])[]): string {

@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { describeMachine, table } from './machine.ts';
+import { describeMachine, stolenShare, table } from './machine.ts';
 import { nativeMissing } from './machine-limits.ts';
-import { type Measure, ratios, summarise } from './measures.ts';
+import { type Measure, ratios, type Summary, summarise } from './measures.ts';
 import { findPeer } from './peer.ts';
 import { type Bench, differing, type Part } from './scenario.ts';
 import { type PartName, parts } from './scenarios.ts';
@@ -50,6 +50,7 @@ export async function main(root: string, argv: readonly string[]): Promise<void>
       ...chosen.map(({ about }) => about),
       `data: ${data.name}, ${data.samples} samples`,
       ...(machine.loadAtStart > 0.5 ? [`the machine was busy at the start (load ${machine.loadAtStart})`] : []),
+      ...disturbed(rows),
       ...(bench.nativeMissing === '' ? [] : [`engine native skipped: ${bench.nativeMissing}`]),
       ...(differing().length > 0 ? ['equal configs ended with different weights; expected the same'] : []),
       peer.kind === 'found' ? `PyTorch ${peer.version}` : `peer skipped: ${peer.why}`,
@@ -69,10 +70,23 @@ async function runAll(bench: Bench, chosen: readonly Part[], repeats: number): P
     for (const { label, most = repeats, run } of chosen.flatMap(({ scenarios }) => scenarios)) {
       if (repeat >= most) continue;
       process.stderr.write(`${label}, ${repeat + 1} of ${Math.min(most, repeats)}\n`);
+      const stolen = stolenShare();
       measures.push(...(await run(bench)));
+      const share = stolen();
+      if (share !== undefined) measures.push({ name: `${label}: ${stolenName}`, unit: '%', value: share * 100 });
     }
   }
   return measures;
+}
+
+const stolenName = 'taken from this machine by others';
+/** Percent; from here on a time says more about the neighbours. */
+const muchStolen = 5;
+
+function disturbed(rows: readonly Summary[]): string[] {
+  const worst = Math.max(...rows.flatMap(({ name, max }) => (name.endsWith(stolenName) ? [max] : [])));
+  const how = `of the machine's processors other machines took up to ${Math.round(worst)} %`;
+  return worst > muchStolen ? [`${how}: compare by processor time, or measure again`] : [];
 }
 
 function wholeNumber(name: string, text: string, least: number): number {

@@ -2,10 +2,12 @@ import { describe, expect, it } from 'vitest';
 import type { RunResult } from '../../core/result.ts';
 import type { EventRow, ProgressRow, TaskProgress } from '../../core/run.ts';
 import { elasticMeasures } from './elastic-measures.ts';
+import { stolenShare } from './machine.ts';
 import {
   firstStepAfter,
   measure,
   median,
+  perThousand,
   processorTimeMs,
   ratios,
   shares,
@@ -67,21 +69,20 @@ describe('measures of the bench', () => {
     expect(median([])).toBeNaN();
   });
 
-  it('count steps only where everybody trains in one generation', () => {
+  it('count the steps of whole epochs in which everybody trains in one generation', () => {
     const evaluating = { tasks: [task({ state: 'evaluating' })] };
-    const rows = [
-      row(0, 0),
-      row(100, 10),
-      row(200, 20, evaluating),
-      row(900, 21),
-      row(1000, 31),
-      row(1100, 32, { generation: 2 }),
-      row(1200, 62, { generation: 2, epoch: 2 }),
-    ];
-    expect(stepsPerSecond(rows)).toBe(100);
+    const first = [row(0, 0), row(100, 10), row(200, 15), row(300, 45), row(900, 46, evaluating)];
+    expect(stepsPerSecond(first)).toBe(150);
     expect(stepsPerSecond([row(0, 0)])).toBeUndefined();
-    const warm = [row(0, 0), row(1000, 10), row(1100, 20, { epoch: 2 }), row(1200, 60, { epoch: 2 })];
-    expect(stepsPerSecond(warm)).toBe(400);
+    const later = [1, 3, 2].flatMap((tenMsSteps, i) => {
+      const at = { epoch: i + 2 };
+      const [fromMs, from] = [1000 * (i + 1), 50 * (i + 1)];
+      return [row(fromMs, from, at), row(fromMs + 10, from + 1, at), row(fromMs + 100, from + 10 * tenMsSteps, at)];
+    });
+    // The first epoch is cold.
+    expect(stepsPerSecond([...first, ...later])).toBe(200);
+    const changed = [row(0, 0), row(100, 10), row(110, 11, { generation: 2 }), row(210, 51, { generation: 2 })];
+    expect(stepsPerSecond(changed)).toBe(250);
   });
 
   it('take the time of a step from windows of ten, so that what comes every ten steps is in each', () => {
@@ -103,18 +104,28 @@ describe('measures of the bench', () => {
     expect(stepTimeMs(run({ result, tasks: broken }))).toBeUndefined();
   });
 
-  it('take the processor time of a step between the steps that are warm', () => {
-    const steps = Array.from({ length: 31 }, (_, step) => ({ step, atMs: 1000 + 100 * step }));
-    // 80 ms in each of the 100 ms of a step, and much before the first.
+  it('take the processor time of a step in the same epochs', () => {
+    const at = { epoch: 2 };
+    const progress = [row(0, 0), row(900, 9), row(2000, 10, at), row(3000, 20, at), row(4000, 30, at)];
+    // 80 ms in each of the 100 ms of a step, much before and after it.
     const processor = [
       { atMs: 500, spentMs: 400 },
-      ...[2010, 3010, 3990].map((atMs) => ({ atMs, spentMs: 5000 + 0.8 * (atMs - 2010) })),
+      ...[1990, 3010, 4010].map((atMs) => ({ atMs, spentMs: 5000 + 0.8 * (atMs - 1990) })),
       { atMs: 4050, spentMs: 9000 },
     ];
-    const task = { taskId: 'a', startedAtMs: 0, peakMemoryMiB: 1, processor, steps };
-    expect(processorTimeMs(run({ tasks: [task] }))).toBeCloseTo(80);
-    expect(processorTimeMs(run({ tasks: [task, { ...task, taskId: 'b' }] }))).toBeCloseTo(160);
-    expect(processorTimeMs(run({ tasks: [{ ...task, processor: [] }] }))).toBeUndefined();
+    const task = { taskId: 'a', startedAtMs: 0, peakMemoryMiB: 1, processor, steps: [] };
+    expect(processorTimeMs({ progress, tasks: [task] })).toBeCloseTo(80);
+    expect(processorTimeMs({ progress, tasks: [task, { ...task, taskId: 'b' }] })).toBeCloseTo(160);
+    for (const looks of [[], processor.slice(2), processor.slice(0, 3)]) {
+      expect(processorTimeMs({ progress, tasks: [task, { ...task, processor: looks }] })).toBeUndefined();
+    }
+    const told = measure('x', run({ progress, tasks: [task] })).find(({ name }) => name === `x: ${perThousand}`);
+    expect(told?.value).toBeCloseTo(625);
+  });
+
+  it('tell how much of the machine others had', () => {
+    const share = stolenShare()();
+    expect(share === undefined || (share >= 0 && share <= 1)).toBe(true);
   });
 
   it('take the first step back to its time with the speed that follows', () => {

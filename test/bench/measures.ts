@@ -5,7 +5,7 @@
  *  BM1 A measure that cannot be taken from these samples is absent, never 0.
  */
 import type { ProgressRow } from '../../core/run.ts';
-import type { RunSamples, StepSample } from './samples.ts';
+import type { ProcessorSample, RunSamples, StepSample } from './samples.ts';
 
 export interface Measure {
   readonly name: string;
@@ -64,23 +64,25 @@ export function summarise(measures: readonly Measure[]): Summary[] {
   });
 }
 
-/** Steps per second between neighbouring progress rows of one generation and epoch in which everybody was training. */
-export function stepsPerSecond(progress: readonly ProgressRow[]): number | undefined {
-  // The first epoch warms up, and draws the digits; it counts only when there is no other.
-  const warm = speeds(progress.filter((row) => row.epoch > 1));
-  const all = warm.length > 0 ? warm : speeds(progress);
-  return all.length === 0 ? undefined : median(all);
+/** The first and the last progress row of a stretch of one generation and epoch in which everybody was training. */
+type Stretch = readonly [from: ProgressRow, to: ProgressRow];
+
+/** The first epoch warms up, and draws the digits; it counts only when there is no other. */
+function stretches(progress: readonly ProgressRow[]): Stretch[] {
+  const found = new Map<string, Stretch>();
+  for (const row of progress.filter(({ tasks }) => tasks.every(({ state }) => state === 'training'))) {
+    const key = `${row.generation}/${row.epoch}`;
+    found.set(key, [found.get(key)?.[0] ?? row, row]);
+  }
+  const all = [...found.values()].filter(([from, to]) => to.step > from.step && to.atMs > from.atMs);
+  const warm = all.filter(([{ epoch }]) => epoch > 1);
+  return warm.length > 0 ? warm : all;
 }
 
-function speeds(progress: readonly ProgressRow[]): number[] {
-  const found: number[] = [];
-  for (const [before, after] of pairs(progress)) {
-    const training = [before, after].every((row) => row.tasks.every((task) => task.state === 'training'));
-    const together = before.generation === after.generation && before.epoch === after.epoch;
-    if (!together || !training || after.step <= before.step) continue;
-    found.push(((after.step - before.step) * 1000) / (after.atMs - before.atMs));
-  }
-  return found;
+/** Of whole epochs, without the evaluation at their end: their median. */
+export function stepsPerSecond(progress: readonly ProgressRow[]): number | undefined {
+  const speeds = stretches(progress).map(([from, to]) => ((to.step - from.step) * 1000) / (to.atMs - from.atMs));
+  return speeds.length === 0 ? undefined : median(speeds);
 }
 
 /** As many as between two checkpoints, where the bench saves every so often: each window then has one in it. */
@@ -100,25 +102,26 @@ export function stepTimeMs({ tasks, result }: RunSamples): number | undefined {
   return windows.length === 0 ? undefined : median(windows);
 }
 
-/** Steps that warm up: code is compiled, and memory taken. */
-const coldSteps = 10;
-
-/** Processor time of a step in all threads of all tasks: what else the machine does shows less in it than in the time. */
-export function processorTimeMs({ tasks }: RunSamples): number | undefined {
-  const spent = tasks.map(({ steps, processor }) => {
-    const [first, last] = [steps[coldSteps], steps.at(-1)];
-    if (first === undefined || last === undefined || last.step <= first.step) return undefined;
-    const during = processor.filter(({ atMs }) => atMs >= first.atMs && atMs <= last.atMs);
-    const [from, to] = [during[0], during.at(-1)];
-    if (from === undefined || to === undefined || to.atMs === from.atMs) return undefined;
-    const share = (to.atMs - from.atMs) / (last.atMs - first.atMs);
-    return (to.spentMs - from.spentMs) / share / (last.step - first.step);
+/**
+ * Processor time of a step in all threads of all tasks, in the same epochs: what else the machine does shows less in it
+ * than in the time.
+ */
+export function processorTimeMs({ progress, tasks }: Pick<RunSamples, 'progress' | 'tasks'>): number | undefined {
+  const costs = stretches(progress).map(([from, to]) => {
+    const spent = tasks.map(({ processor }) => spentAt(processor, to.atMs) - spentAt(processor, from.atMs));
+    return spent.reduce((sum, each) => sum + each, 0) / (to.step - from.step);
   });
-  return spent.length === 0 ? undefined : spent.reduce<number | undefined>(sum, 0);
+  const told = costs.filter(Number.isFinite);
+  return told.length === 0 || tasks.length === 0 ? undefined : median(told);
 }
 
-function sum(total: number | undefined, value: number | undefined): number | undefined {
-  return total === undefined || value === undefined ? undefined : total + value;
+/** Between two looks as if it had been spent evenly; NaN outside of them. */
+function spentAt(looks: readonly ProcessorSample[], atMs: number): number {
+  const next = looks.findIndex((look) => look.atMs >= atMs);
+  const [before, after] = [looks[Math.max(0, next - 1)], looks[next]];
+  if (before === undefined || after === undefined || before.atMs > atMs) return Number.NaN;
+  const share = after.atMs === before.atMs ? 0 : (atMs - before.atMs) / (after.atMs - before.atMs);
+  return before.spentMs + share * (after.spentMs - before.spentMs);
 }
 
 /**
@@ -157,6 +160,9 @@ export function shares(
   };
 }
 
+/** Of all tasks, or processes of a peer. */
+export const perThousand = 'processor time of 1,000 samples';
+
 /** What one run says about `label`, e.g. "2 workers". */
 export function measure(label: string, run: RunSamples): Measure[] {
   const measures: Measure[] = [];
@@ -170,7 +176,9 @@ export function measure(label: string, run: RunSamples): Measure[] {
   add('steps per second', '1/s', speed);
   add('samples per second', '1/s', speed === undefined ? undefined : speed * run.batchSize);
   add('step time', 'ms', stepTimeMs(run));
-  add('step time of the processor', 'ms', processorTimeMs(run));
+  const processor = processorTimeMs(run);
+  add('step time of the processor', 'ms', processor);
+  add(perThousand, 'ms', processor === undefined ? undefined : (processor * 1000) / run.batchSize);
   const whole = run.epochs.slice(1).map((epoch) => epoch.samplesPerSecond);
   add('samples per second, with evaluation', '1/s', whole.length === 0 ? undefined : median(whole));
   const share = shares(run.progress);
@@ -195,8 +203,4 @@ function checkpointMs({ checkpoint, events }: RunSamples): number | undefined {
   if (told.length > 0) return median(told);
   const newest = saved.find((event) => event.step === checkpoint?.step);
   return checkpoint === undefined || newest === undefined ? undefined : newest.atMs - checkpoint.atMs;
-}
-
-function pairs<T>(values: readonly T[]): [T, T][] {
-  return values.slice(1).map((value, i) => [values[i] as T, value]);
 }

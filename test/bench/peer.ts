@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Measure, median } from './measures.ts';
+import { type Measure, median, perThousand } from './measures.ts';
 import type { NetworkName, TrainingSet } from './workloads.ts';
 
 export type Peer =
@@ -42,13 +42,17 @@ export async function peerSpeed(peer: Peer, run: PeerRun): Promise<readonly Meas
       return outputOf(python([join(peer.scripts, 'peer_ddp.py'), ...settings], env));
     }),
   );
-  const { firstStepAtMs, stepsPerSecond } = JSON.parse(outputs[0] ?? '') as {
+  const { firstStepAtMs, secondsPerStep, processorSecondsPerStep } = JSON.parse(outputs[0] ?? '') as {
     firstStepAtMs: number;
-    stepsPerSecond: number[];
+    secondsPerStep: number[];
+    processorSecondsPerStep: number[];
   };
+  // Every process does the same, and the first one tells.
+  const processorMs = median(processorSecondsPerStep) * 1000 * world;
   return [
     { name: `${label}: command to first step (cold)`, unit: 'ms', value: firstStepAtMs - spawnedAtMs },
-    { name: `${label}: samples per second`, unit: '1/s', value: median(stepsPerSecond) * batchSize },
+    { name: `${label}: samples per second`, unit: '1/s', value: batchSize / median(secondsPerStep) },
+    { name: `${label}: ${perThousand}`, unit: 'ms', value: (processorMs * 1000) / batchSize },
   ];
 }
 

@@ -46,7 +46,8 @@ if world > 1:
 optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
 
 first_step_at = None
-ends = []
+# Of each epoch, between the ends of its first and its last step: seconds a step, and processor seconds a step.
+epochs_seconds, epochs_processor = [], []
 per_rank = global_batch // world
 for epoch in range(epochs):
     order = torch.randperm(samples, generator=torch.Generator().manual_seed(epoch))
@@ -56,13 +57,16 @@ for epoch in range(epochs):
         optimizer.zero_grad()
         F.cross_entropy(model(pixels[index].float() / 255), labels[index]).backward()
         optimizer.step()
-        ends.append(time.perf_counter())
+        if step == 0:
+            begun, spent = time.perf_counter(), time.process_time()
         if first_step_at is None:
             first_step_at = time.time()
+    epochs_seconds.append((time.perf_counter() - begun) / step)
+    epochs_processor.append((time.process_time() - spent) / step)
 if rank == 0:
-    # The first steps warm up.
-    warm, block = 20, 20
-    speeds = [block / (ends[at + block] - ends[at]) for at in range(warm, len(ends) - block, block)]
-    print(json.dumps({"torch": torch.__version__, "firstStepAtMs": first_step_at * 1000, "stepsPerSecond": speeds}))
+    # The first epoch warms up; it counts only when there is no other.
+    warm = slice(1 if epochs > 1 else 0, None)
+    times = {"secondsPerStep": epochs_seconds[warm], "processorSecondsPerStep": epochs_processor[warm]}
+    print(json.dumps({"torch": torch.__version__, "firstStepAtMs": first_step_at * 1000, **times}))
 if world > 1:
     dist.destroy_process_group()

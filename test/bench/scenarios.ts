@@ -6,7 +6,7 @@ import { loadTimes } from './load.ts';
 import { alone, ceiling, coreRates, sharesOfPeak, together, twoAtOnce } from './machine-limits.ts';
 import { peerAllReduce } from './peer.ts';
 import { type Part, runTimeoutMs, type Scenario } from './scenario.ts';
-import { compute, large, lenet, mlp } from './speed.ts';
+import { compute, large, lenet, mlp, threaded } from './speed.ts';
 import { allReduce, roundsFor, sizesMB } from './wire.ts';
 
 /** What bounds the figures of the other parts. */
@@ -90,6 +90,7 @@ export const parts = {
   mlp,
   lenet,
   large,
+  threads: threaded,
   compute,
   wire: exchange(),
   elastic,

@@ -1,6 +1,6 @@
 /** How fast it trains: our engines beside PyTorch, alone and with DistributedDataParallel, two workers against one. */
 import { ceiling } from './machine-limits.ts';
-import type { Ratio } from './measures.ts';
+import { perThousand, type Ratio } from './measures.ts';
 import { type Ours, ours, type Part, theirs } from './scenario.ts';
 import type { EngineName, NetworkName, Workload } from './workloads.ts';
 
@@ -40,7 +40,7 @@ function speed({ network, title, perWorker, peers, whole, ...all }: Speed): Part
           label: label(engine, workers),
           batchSize: workers * perWorker,
           arguments: ['--workers', `${workers}:${workers}`],
-          take: engine === whole ? /./ : /samples per second$/,
+          take: engine === whole ? /./ : /samples per second$|1,000 samples$/,
         }),
       ),
       ...peers.map((world) => theirs({ ...workload, label: peer(world), world, perProcess: perWorker })),
@@ -50,6 +50,11 @@ function speed({ network, title, perWorker, peers, whole, ...all }: Speed): Part
         name: `${label(engine, workers)}, against PyTorch${workers === 1 ? '' : ' DDP'}`,
         of: rate(label(engine, workers)),
         to: rate(peer(workers)),
+      })),
+      ...all.ours.map(([engine, workers]) => ({
+        name: `${label(engine, workers)}, against PyTorch${workers === 1 ? '' : ' DDP'}, by processor time`,
+        of: `${peer(workers)}: ${perThousand}`,
+        to: `${label(engine, workers)}: ${perThousand}`,
       })),
       ...engines
         .filter((engine) => has(engine, 1) && has(engine, 2))
@@ -68,7 +73,7 @@ export const mlp = speed({
   network: 'mlp',
   title: 'MLP',
   perWorker: 128,
-  epochs: 2,
+  epochs: 5,
   ours: everyEngine,
   peers: [1, 2],
   whole: 'exact',
@@ -78,7 +83,7 @@ export const lenet = speed({
   network: 'lenet',
   title: 'LeNet',
   perWorker: 64,
-  epochs: 1,
+  epochs: 3,
   small: true,
   ours: everyEngine,
   peers: [1, 2],
@@ -89,7 +94,7 @@ export const large = speed({
   network: 'large',
   title: 'MLP 784-1024-1024-10',
   perWorker: 128,
-  epochs: 1,
+  epochs: 3,
   small: true,
   ours: [
     ['exact', 2],
@@ -97,6 +102,32 @@ export const large = speed({
   ],
   peers: [2],
 });
+
+/** One member on two cores. */
+function threads(): Part {
+  const label = (engine: EngineName, count: number): string =>
+    `784-512-512-10, ${engine}, 1 worker of ${count} thread${count === 1 ? '' : 's'}`;
+  const kinds = ['exact', 'native'] as const;
+  return {
+    about: '784-512-512-10, 1,024 samples a step, threads of one worker',
+    scenarios: kinds.flatMap((engine) =>
+      [1, 2].map((count) =>
+        ours({
+          ...{ network: 'wide', batchSize: 1024, epochs: 3, small: true, engine, label: label(engine, count) },
+          arguments: ['--workers', '1:1'],
+          more: `cluster: {worker: {threads: ${count}}}\n`,
+          take: /samples per second$|1,000 samples$|peak memory/,
+        }),
+      ),
+    ),
+    ratios: kinds.flatMap((engine) => {
+      const name = `784-512-512-10, ${engine}: two threads against one`;
+      return [{ name, of: rate(label(engine, 2)), to: rate(label(engine, 1)) }, shareOf(name)];
+    }),
+  };
+}
+
+export const threaded = threads();
 
 const stepTime = (label: string): string => `${label}: step time`;
 const processorTime = (label: string): string => `${label}: step time of the processor`;
