@@ -233,6 +233,7 @@ async function train(cloud: Cloud, options: TaskOptions, { plan, secret }: Ready
   clearTimeout(deadline);
   await farewell(cloud, plan, self, ending);
   await transport.close(1_000);
+  engine?.dispose();
   return ending;
 }
 

@@ -223,10 +223,10 @@ export class PlanEngine implements Engine {
     input.block.offset = this.#behindEachOther(parts, 'features', inputRoom);
     targets.offset = this.#behindEachOther(parts, 'targets', targetsRoom);
     let to = 0;
-    return parts.map(({ batch, key }, index) => {
+    return parts.map(({ batch, key: { step, shard } }, index) => {
       const from = to;
       to += batch.size;
-      return { ...key, index, from, to };
+      return { step, shard, index, from, to };
     });
   }
 
