@@ -19,31 +19,6 @@ function bytes(values: i32): usize {
   return <usize>values << 2;
 }
 
-/** Copies planes into the middle of larger ones, with zeros around. */
-export function padPlanes(
-  x: usize,
-  planes: i32,
-  height: i32,
-  width: i32,
-  top: i32,
-  left: i32,
-  outHeight: i32,
-  outWidth: i32,
-  out: usize,
-): void {
-  memory.fill(out, 0, bytes(planes * outHeight * outWidth));
-  for (let p = 0; p < planes; p++) {
-    let to = out + bytes((p * outHeight + top) * outWidth + left);
-    for (let r = 0; r < height; r++, to += bytes(outWidth)) {
-      let o: usize = 0;
-      const end = bytes(width & ~3);
-      for (; o < end; o += 16) v128.store(to + o, v128.load(x + o));
-      for (; o < bytes(width); o += 4) store<f32>(to + o, load<f32>(x + o));
-      x += bytes(width);
-    }
-  }
-}
-
 /** Values that `packFilters` writes. */
 export function packedFilters(depth: i32, filters: i32): i32 {
   return depth * (((filters + tileRows - 1) / tileRows) * tileRows);

@@ -2,7 +2,7 @@
 export { activate, activateGradient, softmax, softmaxGradient } from './activation.ts';
 export { addRounded, pack, round, unpack } from './bfloat16.ts';
 export { columnsToImage, imageToColumns } from './convolution.ts';
-export { convolve, convolveScratch, packedFilters, packFilters, padPlanes, turnKernel } from './direct.ts';
+export { convolve, convolveScratch, packedFilters, packFilters, turnKernel } from './direct.ts';
 export { convolveGradient, dotTile, gradientScratch } from './direct-gradient.ts';
 export { dropoutMask } from './dropout.ts';
 export { embed, embedGradient } from './embedding.ts';
@@ -19,6 +19,7 @@ export {
   normMomentsRows,
 } from './normalisation.ts';
 export { adam, momentum, rmsprop, scaleClipped, sgd, squareSum } from './optimizer.ts';
+export { cropPlanes, padPlanes } from './padding.ts';
 export { averagePool, averagePoolGradient, maxPool, maxPoolGradient } from './pooling.ts';
 export { product, productScratch, treeProduct } from './product.ts';
 export {

@@ -107,14 +107,13 @@ export interface Kernels {
     kernelWidth: number,
     strideY: number,
     strideX: number,
-    top: number,
-    left: number,
     outWidth: number,
     from: number,
     to: number,
     out: number,
   ): void;
   columnsToImage: Kernels['imageToColumns'];
+  cropPlanes: Kernels['padPlanes'];
   padPlanes(
     x: number,
     planes: number,
