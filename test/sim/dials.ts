@@ -79,7 +79,7 @@ export interface Dials {
   /** Early end after this epoch by a `stopWhen` rule; 0 for none. */
   readonly stopAfter: number;
   readonly checkpointEvery: number;
-  /** Checkpoints by time: ms between them, or -1 for as often as pays. 0: by steps alone. */
+  /** Checkpoints by time: ms between them, -1 for as often as pays, -2 for a share of the time. 0: by steps alone. */
   readonly checkpointMs: number;
   /** Computing one shard keeps its process from everything else for so long. */
   readonly shardMs: number;
@@ -168,7 +168,7 @@ export function drawDials(seed: number): Dials {
     epochs,
     stopAfter: sometimes(0.2, () => whole(1, epochs)),
     checkpointEvery: one([0, 1, 3, 3, 10]),
-    checkpointMs: sometimes(0.2, () => one([-1, 50, 400])),
+    checkpointMs: sometimes(0.2, () => one([-2, -1, 50, 400])),
     shardMs: slow ? scale(250, 1_500) : (trainingMs * workers) / (epochs * stepsPerEpoch * shards),
     snapshotMs: sometimes(0.1, () => scale(100, 2_000)),
     netMs: scale(0.1, 8),

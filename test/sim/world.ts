@@ -7,7 +7,7 @@
  */
 
 import type { Gang, Message } from '../../core/gang/messages.ts';
-import type { RunPlan } from '../../core/plan.ts';
+import type { CadencePlan, RunPlan } from '../../core/plan.ts';
 import { type GangRow, keys, type MemberRow, type OutcomeRow, prefixes, settled } from '../../core/run.ts';
 import { shouldStop } from '../../core/stop.ts';
 import { Agenda } from './agenda.ts';
@@ -328,12 +328,18 @@ function endStepOf({ training }: RunPlan, reference: readonly Float32Array[]): n
   return training.totalSteps;
 }
 
+function cadenceOf(checkpointMs: number): CadencePlan {
+  if (checkpointMs > 0) return { kind: 'time', everyMs: checkpointMs };
+  if (checkpointMs === 0) return { kind: 'steps' };
+  if (checkpointMs === -1) return { kind: 'auto', assumedMtbfMs: 5_000 };
+  return { kind: 'share', most: 0.05, leastMs: 50, mostMs: 2_000 };
+}
+
 /** What the simulated code reads of a plan. */
 function planOf(dials: Dials, reference: readonly Float32Array[]): RunPlan {
   const { workers, workersMin, servers, shards, stepsPerEpoch, epochs, stopAfter, checkpointEvery, checkpointMs } =
     dials;
-  const byTime = checkpointMs > 0 ? { kind: 'time', everyMs: checkpointMs } : { kind: 'auto', assumedMtbfMs: 5_000 };
-  const cadence = checkpointMs === 0 ? { kind: 'steps' } : byTime;
+  const cadence = cadenceOf(checkpointMs);
   const reaches = lossOf(reference[stopAfter * stepsPerEpoch] as Float32Array);
   const plan = {
     runId: 'sim',
