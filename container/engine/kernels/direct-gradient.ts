@@ -88,14 +88,26 @@ export function convolveGradient(
 /** The values of one weight: a group every `each` vectors. */
 function packPlaces(x: usize, xStep: usize, samples: i32, height: i32, width: i32, xWidth: i32, to: usize): void {
   const last = bytes(width - 4);
+  const even = last & ~31;
   for (let s = 0; s < samples; s++, x += xStep) {
     let row = x;
     for (let i = 0; i < height; i++, row += bytes(xWidth)) {
-      for (let o: usize = 0; ; o += 16) {
-        v128.store(to, v128.load(row + (o < last ? o : last)));
-        to += each * 16;
-        if (o >= last) break;
+      let o: usize = 0;
+      for (; o < even; o += 32) {
+        v128.store(to, v128.load(row + o));
+        v128.store(to + each * 16, v128.load(row + o, 16));
+        to += each * 32;
       }
+      if (o < last) {
+        v128.store(to, v128.load(row + o));
+        to += each * 16;
+      }
+      if (o + 16 < last) {
+        v128.store(to, v128.load(row + o, 16));
+        to += each * 16;
+      }
+      v128.store(to, v128.load(row + last));
+      to += each * 16;
     }
   }
 }

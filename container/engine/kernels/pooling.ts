@@ -28,7 +28,7 @@ export function maxPool(
   places: usize,
 ): void {
   const plain = poolHeight == 2 && poolWidth == 2 && strideY == 2 && strideX == 2 && top == 0 && left == 0;
-  if (plain && outHeight * 2 <= height && outWidth * 2 <= width) {
+  if (plain && outHeight * 2 <= height && outWidth * 2 <= width && outWidth >= 4) {
     maxPool2(x, planes, height, width, outHeight, outWidth, y, places);
     return;
   }
@@ -57,7 +57,10 @@ export function maxPool(
   }
 }
 
-/** Windows of two by two, side by side and all inside the image: four at a time. */
+/**
+ * Windows of two by two, side by side and all inside the image: four at a time, of which the last four overlap those before.
+ * Nothing branches on a value: which is the largest cannot be predicted.
+ */
 function maxPool2(
   x: usize,
   planes: i32,
@@ -69,22 +72,23 @@ function maxPool2(
   places: usize,
 ): void {
   const row = bytes(width);
+  const last = outWidth - 4;
   for (let p = 0; p < planes; p++, x += bytes(height * width)) {
-    for (let i = 0; i < outHeight; i++) {
-      let from = x + bytes(2 * i * width);
-      let place = 2 * i * width;
-      let j = 0;
-      for (; j + 4 <= outWidth; j += 4) {
+    for (let i = 0; i < outHeight; i++, y += bytes(outWidth), places += bytes(outWidth)) {
+      const begin = 2 * i * width;
+      for (let j = 0; ; j += 4) {
+        const group = min(j, last);
+        const from = x + bytes(begin + 2 * group);
         const a0 = v128.load(from);
         const a1 = v128.load(from, 16);
         const b0 = v128.load(from + row);
         const b1 = v128.load(from + row, 16);
         let value = i32x4.shuffle(a0, a1, 0, 2, 4, 6);
-        let best = i32x4.add(i32x4.splat(place), i32x4(0, 2, 4, 6));
         const second = i32x4.shuffle(a0, a1, 1, 3, 5, 7);
         const third = i32x4.shuffle(b0, b1, 0, 2, 4, 6);
         const fourth = i32x4.shuffle(b0, b1, 1, 3, 5, 7);
-        const first = best;
+        const first = i32x4.add(i32x4.splat(begin + 2 * group), i32x4(0, 2, 4, 6));
+        let best = first;
         let wins = beats(second, value);
         value = v128.bitselect(second, value, wins);
         best = v128.bitselect(i32x4.add(first, i32x4.splat(1)), best, wins);
@@ -94,25 +98,9 @@ function maxPool2(
         wins = beats(fourth, value);
         value = v128.bitselect(fourth, value, wins);
         best = v128.bitselect(i32x4.add(first, i32x4.splat(width + 1)), best, wins);
-        v128.store(y, value);
-        v128.store(places, best);
-        from += 32;
-        place += 8;
-        y += 16;
-        places += 16;
-      }
-      for (; j < outWidth; j++, y += 4, places += 4, from += 8, place += 2) {
-        let value = load<f32>(from);
-        let best = place;
-        for (let q = 1; q < 4; q++) {
-          const other = load<f32>(from + (q > 1 ? row : 0) + bytes(q & 1));
-          if (other > value || other != other) {
-            value = other;
-            best = place + (q > 1 ? width : 0) + (q & 1);
-          }
-        }
-        store<f32>(y, value);
-        store<i32>(places, best);
+        v128.store(y + bytes(group), value);
+        v128.store(places + bytes(group), best);
+        if (j >= last) break;
       }
     }
   }
