@@ -131,8 +131,8 @@ export const planted: readonly Planted[] = [
   bug(
     'the reducer takes contributions of older generations',
     reducer,
-    'if (gang === undefined || message.generation !== gang.generation)',
-    'if (gang === undefined || message.generation > gang.generation)',
+    'partitions === undefined || message.generation !== gang.generation)',
+    'partitions === undefined || message.generation > gang.generation)',
     { netTwice: 0.5, storageMs: 0.5, faults: ['interrupt', 'break-link'], launchMs: 20 },
   ),
   bug(
