@@ -29,8 +29,8 @@ export const partitionLength = 2 ** 18;
 const most = 64;
 
 export class Partitions {
+  readonly gang: Gang;
   readonly count: number;
-  private readonly gang: Gang;
   private readonly reducers: readonly GangMember[];
   private readonly vectorLength: number;
 

@@ -28,6 +28,7 @@ export class Reducer {
   private readonly shape: VectorShape;
   private readonly holdings: Holdings;
   private gang: Gang | undefined;
+  private partitions: Partitions | undefined;
   private step = 0;
   /** One for each of our partitions whose total has not been sent. */
   private readonly trees = new Map<number, TreeSum>();
@@ -56,6 +57,7 @@ export class Reducer {
   /** Answers what was kept: it can be taken now. */
   begin(gang: Gang, fromStep: number): readonly Early[] {
     this.gang = gang;
+    this.partitions = new Partitions(gang, this.me.taskId, this.shape);
     this.open(fromStep);
     return this.dropEarly();
   }
@@ -63,6 +65,7 @@ export class Reducer {
   /** Forget the open step: the generation is over. */
   pause(): void {
     this.gang = undefined;
+    this.partitions = undefined;
     this.open(0);
     this.dropEarly();
   }
@@ -76,10 +79,10 @@ export class Reducer {
 
   /** Effects, or the reason for which the message was refused. */
   take(from: TaskId, message: MessageOf<'contribution'>): Effect[] | { readonly refused: string } {
-    const { gang } = this;
-    if (gang === undefined || message.generation !== gang.generation) return { refused: 'not in this generation' };
+    const { gang, partitions } = this;
+    if (gang === undefined || partitions === undefined || message.generation !== gang.generation)
+      return { refused: 'not in this generation' };
     const { partition } = message;
-    const partitions = new Partitions(gang, this.me.taskId, this.shape);
     if (partitions.ownerOf(partition) !== this.me.taskId) return { refused: `partition ${partition} is not ours` };
     if (message.step !== this.step) return { refused: `step ${message.step} is not open (${this.step} is)` };
     const rank = gang.workers.findIndex((worker) => worker.taskId === from);
@@ -122,9 +125,9 @@ export class Reducer {
     for (const tree of this.trees.values()) this.holdings.letGo(...tree.rest().map(({ vector }) => vector));
     this.trees.clear();
     this.seen = new Set();
-    if (this.gang === undefined) return;
+    const { partitions } = this;
+    if (partitions === undefined) return;
     const { shards, roundedLength } = this.shape;
-    const partitions = new Partitions(this.gang, this.me.taskId, this.shape);
     for (const partition of partitions.ownedBy(this.me.taskId)) {
       const { from, to } = partitions.rangeOf(partition);
       const rounded = Math.min(Math.max(roundedLength - from, 0), to - from);

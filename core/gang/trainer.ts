@@ -41,6 +41,7 @@ export class Trainer {
   private readonly shape: TrainingShape;
   private readonly holdings: Holdings;
   private gang: Gang | undefined;
+  private partitions: Partitions | undefined;
   private fromStep = 0;
   /** What we have computed of the step in flight. What comes of its total takes the place of the first (TR5). */
   private parts: readonly NodeVector[] = [];
@@ -245,12 +246,14 @@ export class Trainer {
     if (partitions.ownerOf(partition) !== from) return `partition ${partition} is not the sender's`;
     if (this.phase !== 'waiting' || step !== this.step) return `step ${step} is not open`;
     if (!this.missing.has(partition)) return 'sent twice';
-    const range = partitions.rangeOf(partition);
-    return length === range.to - range.from ? undefined : `${length} values`;
+    const { from: begin, to: end } = partitions.rangeOf(partition);
+    return length === end - begin ? undefined : `${length} values`;
   }
 
+  /** Asked for with every message, and the same as long as the gang is. */
   private partitionsOf(gang: Gang): Partitions {
-    return new Partitions(gang, this.me.taskId, this.shape);
+    if (this.partitions?.gang !== gang) this.partitions = new Partitions(gang, this.me.taskId, this.shape);
+    return this.partitions;
   }
 
   private letPartsGo(): void {
@@ -339,12 +342,8 @@ export class Trainer {
     this.phase = 'computing';
     this.missing = new Set(this.partitionsOf(gang).all());
     const rank = gang.workers.findIndex((worker) => worker.taskId === this.me.taskId);
-    effects.push({
-      type: 'compute',
-      generation: gang.generation,
-      step,
-      shards: ownership(shape.shards, gang.workers.length, rank),
-    });
+    const shards = ownership(shape.shards, gang.workers.length, rank);
+    effects.push({ type: 'compute', generation: gang.generation, step, shards });
     return effects;
   }
 }

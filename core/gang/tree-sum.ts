@@ -20,7 +20,8 @@ export class TreeSum {
   private readonly root: number;
   private readonly pool: Pick<VectorPool, 'add' | 'release'>;
   private readonly rounded: number;
-  private readonly waiting = new Map<string, Term>();
+  /** By the number of the node: 1 is the root, 2n and 2n + 1 are the children of n. */
+  private readonly waiting = new Map<number, Term>();
 
   /** The first `rounded` values of a vector are rounded to bfloat16 at every node: those put in have been already. */
   constructor(shards: number, pool: Pick<VectorPool, 'add' | 'release'> = plainPool, rounded = 0) {
@@ -35,27 +36,27 @@ export class TreeSum {
     let sum: Term = { vector, room };
     for (;;) {
       if (level === this.root) return sum.vector;
-      const sibling = this.take(level, index % 2 === 0 ? index + 1 : index - 1);
+      const sibling = this.take({ level, index: index % 2 === 0 ? index + 1 : index - 1 });
       if (sibling === undefined) break;
       sum = index % 2 === 0 ? this.merge(sum, sibling) : this.merge(sibling, sum);
       index = Math.floor(index / 2);
       level += 1;
     }
-    this.waiting.set(`${level}/${index}`, sum);
+    this.waiting.set(this.numberOf({ level, index }), sum);
     return undefined;
   }
 
   /** The nodes that could not be merged further, from left to right. */
   rest(): { readonly node: TreeNode; readonly vector: Float32Array }[] {
-    const nodes = [...this.waiting].map(([key, { vector }]) => {
-      const [level, index] = key.split('/').map(Number) as [number, number];
-      return { node: { level, index }, vector };
+    const nodes = [...this.waiting].map(([number, { vector }]) => {
+      const depth = Math.floor(Math.log2(number));
+      return { node: { level: this.root - depth, index: number - 2 ** depth }, vector };
     });
     return nodes.sort((a, b) => a.node.index * 2 ** a.node.level - b.node.index * 2 ** b.node.level);
   }
 
   has(node: TreeNode): boolean {
-    return this.waiting.has(`${node.level}/${node.index}`);
+    return this.waiting.has(this.numberOf(node));
   }
 
   private merge(left: Term, right: Term): Term {
@@ -65,10 +66,14 @@ export class TreeSum {
     return into;
   }
 
-  private take(level: number, index: number): Term | undefined {
-    const key = `${level}/${index}`;
-    const found = this.waiting.get(key);
-    this.waiting.delete(key);
+  private take(node: TreeNode): Term | undefined {
+    const number = this.numberOf(node);
+    const found = this.waiting.get(number);
+    this.waiting.delete(number);
     return found;
+  }
+
+  private numberOf({ level, index }: TreeNode): number {
+    return 2 ** (this.root - level) + index;
   }
 }
