@@ -16,6 +16,8 @@ import type { Memory } from './kernels.ts';
 export interface Blas {
   readonly kind: 'found';
   readonly name: string;
+  /** A product of up to so many multiplications is computed without packing its sides first; 0 where there is no such way. */
+  readonly unpacked: number;
   /** Multiplies in this memory, also after it has grown. */
   product(memory: Memory): Kernels['product'];
 }
@@ -43,6 +45,9 @@ export const howToInstall =
 const rowMajor = 101;
 const asItIs = 111;
 const transposed = 112;
+
+/** Processors for which OpenBLAS has kernels of its own for small products. */
+const withSmallKernels = ['SkylakeX', 'Cooperlake', 'Sapphirerapids'];
 
 let found: Blas | { readonly kind: 'missing'; readonly why: string } | undefined;
 
@@ -75,51 +80,43 @@ function open(koffi: Koffi, library: ReturnType<Koffi['load']>): Blas {
   const [, version] = String(library.func('const char* openblas_get_config()')()).split(' ');
   const processor = String(library.func('const char* openblas_get_corename()')());
   const multiply = library.func(
-    'void cblas_sgemm(int, int, int, int m, int n, int k, float, const void *a, int, const void *b, int, float, void *c, int)',
+    'void cblas_sgemm(int, int, int, int m, int n, int k, float, size_t a, int, size_t b, int, float, size_t c, int)',
   );
+  // As numbers, with which nothing has to be allocated to reckon: addresses have fewer than 53 bits.
+  const addressOf = (buffer: ArrayBuffer): number => Number(koffi.address(new Uint8Array(buffer)));
   return {
     kind: 'found',
     name: `native/OpenBLAS-${version}-${processor}`,
+    unpacked: withSmallKernels.includes(processor) ? 10 ** 6 : 0,
     product: (memory) => {
       let { buffer } = memory;
-      let base = koffi.address(new Uint8Array(buffer));
-      const place = (what: string, offset: number, rows: number, columns: number, row: number): bigint => {
-        within(what, offset, rows, columns, row, buffer.byteLength);
-        return base + BigInt(offset);
-      };
+      let base = addressOf(buffer);
       return (m, n, k, a, aRow, aColumn, b, bRow, bColumn, c, cRow, accumulate) => {
         // It may have grown since.
         if (memory.buffer !== buffer) {
           buffer = memory.buffer;
-          base = koffi.address(new Uint8Array(buffer));
+          base = addressOf(buffer);
         }
-        const left = side('left', m, k, aRow, aColumn);
-        const right = side('right', k, n, bRow, bColumn);
-        multiply(
-          rowMajor,
-          left.turn,
-          right.turn,
-          m,
-          n,
-          k,
-          1,
-          place('left side', a, left.rows, left.columns, left.row),
-          left.row,
-          place('right side', b, right.rows, right.columns, right.row),
-          right.row,
-          accumulate ? 1 : 0,
-          place('product', c, m, n, cRow),
-          cRow,
-        );
+        const bytes = buffer.byteLength;
+        const aTurned = isTurned('left', m, k, aRow, aColumn);
+        const bTurned = isTurned('right', k, n, bRow, bColumn);
+        const aStep = aTurned ? aColumn : aRow;
+        const bStep = bTurned ? bColumn : bRow;
+        within('left side', a, aTurned ? k : m, aTurned ? m : k, aStep, bytes);
+        within('right side', b, bTurned ? n : k, bTurned ? k : n, bStep, bytes);
+        within('product', c, m, n, cRow, bytes);
+        const [left, right] = [aTurned ? transposed : asItIs, bTurned ? transposed : asItIs];
+        const beta = accumulate ? 1 : 0;
+        multiply(rowMajor, left, right, m, n, k, 1, base + a, aStep, base + b, bStep, beta, base + c, cRow);
       };
     },
   };
 }
 
-/** A side as it lies in memory: rows of values that are side by side. */
-function side(what: string, rows: number, columns: number, row: number, column: number) {
-  if (column === 1 && row >= columns) return { turn: asItIs, rows, columns, row };
-  if (row === 1 && column >= rows) return { turn: transposed, rows: columns, columns: rows, row: column };
+/** Whether the columns of a side, instead of its rows, have their values side by side in memory. */
+function isTurned(what: string, rows: number, columns: number, row: number, column: number): boolean {
+  if (column === 1 && row >= columns) return false;
+  if (row === 1 && column >= rows) return true;
   throw new Error(
     `the ${what} side of a product has rows ${row} and columns ${column} apart: BLAS knows no such matrix`,
   );
@@ -128,8 +125,18 @@ function side(what: string, rows: number, columns: number, row: number, column: 
 /** B1. Throws unless the rows lie in the memory, whole and in order. */
 export function within(what: string, offset: number, rows: number, columns: number, row: number, bytes: number): void {
   const end = offset + ((rows - 1) * row + columns) * 4;
-  const areWhole = [offset, rows, columns, row].every(Number.isSafeInteger) && offset % 4 === 0;
-  if (areWhole && offset >= 0 && rows > 0 && columns > 0 && row >= columns && end <= bytes) return;
+  const sizesAreWhole = Number.isSafeInteger(rows) && Number.isSafeInteger(columns) && Number.isSafeInteger(row);
+  if (
+    sizesAreWhole &&
+    Number.isSafeInteger(offset) &&
+    offset % 4 === 0 &&
+    offset >= 0 &&
+    rows > 0 &&
+    columns > 0 &&
+    row >= columns &&
+    end <= bytes
+  )
+    return;
   const matrix = `${rows} x ${columns} values, rows ${row} apart, at byte ${offset}`;
   throw new Error(`the ${what} of a product is outside the memory of ${bytes} bytes: ${matrix}`);
 }

@@ -19,7 +19,7 @@ import { embeddingLayer } from './embedding.ts';
 import { normalisationLayer } from './normalisation.ts';
 import { activationLayer, convert, dropoutLayer, reshapeLayer } from './pointwise.ts';
 import { globalPoolingLayer, poolingLayer } from './pooling.ts';
-import { type Form, type Pass, pieceOf, type Site, type Step, type Sums, type Value } from './step.ts';
+import { type Form, type Pass, type Site, type Step, type Sums, standardPiece, type Value } from './step.ts';
 
 export interface CompiledStep extends Step {
   readonly layer: number;
@@ -110,7 +110,10 @@ export function compile(spec: EngineSpec, shape: ValidShape, layout: Layout, ben
     targetsRoom,
     output: value,
     steps,
-    largestPiece: Math.max(0, ...steps.flatMap(({ gradients }) => gradients?.map(pieceOf) ?? [])),
+    largestPiece: Math.max(
+      0,
+      ...steps.flatMap(({ gradients }) => gradients?.map(({ length, row }) => standardPiece(length, row)) ?? []),
+    ),
   };
 }
 

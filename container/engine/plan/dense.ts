@@ -3,6 +3,7 @@ import type { LayerPlan } from '../../../core/plan.ts';
 import { curve } from './pointwise.ts';
 import { runsOf } from './rows.ts';
 import { channelsOf, mostShards, placesOf, type Shard, type Site, type Step, type Sums } from './step.ts';
+import { waysOf } from './sums.ts';
 
 export function denseLayer(plan: Extract<LayerPlan, { kind: 'dense' }>, site: Site): Step {
   const { input, bench, shape } = site;
@@ -19,25 +20,26 @@ export function denseLayer(plan: Extract<LayerPlan, { kind: 'dense' }>, site: Si
   const forwardRuns = runsOf(bench, { rows: places, n: to, k: from, turned: false });
   const backwardRuns = runsOf(bench, { rows: places, n: from, k: to, turned: true });
 
+  const writeSum: NonNullable<Sums['writeSum']> = (shards, out, rounded) => {
+    const cuts = bench.ints(ends.offset, shards.length);
+    const [{ from: first }] = shards as [Shard];
+    for (const [i, shard] of shards.entries()) cuts[i] = (shard.to - first) * places;
+    const x = input.block.offset + first * places * from * 4;
+    const dz = z.gradient.offset + first * places * to * 4;
+    const [parts, round] = [shards.length, rounded ? 1 : 0];
+    return kernels.treeProduct(from, to, ends.offset, parts, x, 1, from, dz, to, 1, out, to, round, scratch) === 1;
+  };
   const kernelGradient: Sums = {
     at: site.place('kernel'),
     length: from * to,
     row: to,
-    write: (shard, out, first, until) => {
+    write: (shard, out, first, until, onTop) => {
       const x = input.block.offset + (shard.from * places * from + first / to) * 4;
       const dz = z.gradient.offset + shard.from * places * to * 4;
-      product((until - first) / to, to, (shard.to - shard.from) * places, x, 1, from, dz, to, 1, out, to, 0, scratch);
+      const [rows, k] = [(until - first) / to, (shard.to - shard.from) * places];
+      product(rows, to, k, x, 1, from, dz, to, 1, out, to, onTop ? 1 : 0, scratch);
     },
-    writeSum: (shards, out, rounded) => {
-      if (!bench.rowsAreAlone) return false;
-      const cuts = bench.ints(ends.offset, shards.length);
-      const [{ from: first }] = shards as [Shard];
-      for (const [i, shard] of shards.entries()) cuts[i] = (shard.to - first) * places;
-      const x = input.block.offset + first * places * from * 4;
-      const dz = z.gradient.offset + first * places * to * 4;
-      const [parts, round] = [shards.length, rounded ? 1 : 0];
-      return kernels.treeProduct(from, to, ends.offset, parts, x, 1, from, dz, to, 1, out, to, round, scratch) === 1;
-    },
+    ...(bench.rowsAreAlone ? { writeSum } : { way: waysOf({ m: from, n: to, places }) }),
   };
   const biasGradient: Sums = {
     at: plan.useBias ? site.place('bias') : 0,

@@ -31,7 +31,7 @@ import { Bench, type Block } from './bench.ts';
 import { backward, compile, forward, type Program } from './compile.ts';
 import { fullName, type Provider } from './kernels.ts';
 import { lossKinds } from './loss-kinds.ts';
-import { mostShards, type Pass, pieceOf, type Shard, type Sums } from './step.ts';
+import { mostShards, type Pass, type Shard, type Sums, standardPiece } from './step.ts';
 import { updater } from './update.ts';
 
 /** Values of all blocks together in one piece of an inference pass, so that they stay in the cache. */
@@ -279,14 +279,16 @@ export class PlanEngine implements Engine {
     const result = (place ?? this.#contribution.offset) + at * 4;
     const rounded = at < this.layout.roundedLength;
     if (!sums.writeSum?.(shards, result, rounded)) {
-      const piece = pieceOf(sums);
-      for (let from = 0; from < length; from += piece) {
-        this.#addPiece(shards, sums, from, Math.min(length, from + piece), result + from * 4, rounded);
+      const way = sums.way?.(shards) ?? { length: standardPiece(length, sums.row), onTop: false };
+      for (let from = 0; from < length; from += way.length) {
+        const until = Math.min(length, from + way.length);
+        this.#addPiece(shards, sums, from, until, result + from * 4, rounded, way.onTop && !rounded);
       }
     }
     if (place === undefined) out.set(this.#bench.floats(result, length), at);
   }
 
+  /** The values [from, until) of the sum; an odd leaf is written on top of its sibling where that is the same. */
   #addPiece(
     shards: readonly Shard[],
     { write }: Sums,
@@ -294,18 +296,26 @@ export class PlanEngine implements Engine {
     until: number,
     result: number,
     rounded: boolean,
+    onTop: boolean,
   ): void {
     const { kernels } = this.#bench;
     const add = rounded ? kernels.addRounded : kernels.add;
     const length = until - from;
     const place = (depth: number) => (depth === 0 ? result : this.#partial.offset + (depth - 1) * length * 4);
     let depth = 0;
-    for (const [index, shard] of shards.entries()) {
-      if (shard.from === shard.to) kernels.fill(place(depth), length, 0);
-      else write(shard, place(depth), from, until);
-      if (rounded) kernels.round(place(depth), length);
-      depth += 1;
-      for (let rest = index; rest % 2 === 1; rest = Math.floor(rest / 2)) {
+    for (let index = 0; index < shards.length; index += 1) {
+      const shard = shards[index]!;
+      let rest = index;
+      if (onTop && rest % 2 === 1 && shard.from < shard.to) {
+        write(shard, place(depth - 1), from, until, true);
+        rest = Math.floor(rest / 2);
+      } else {
+        if (shard.from === shard.to) kernels.fill(place(depth), length, 0);
+        else write(shard, place(depth), from, until, false);
+        if (rounded) kernels.round(place(depth), length);
+        depth += 1;
+      }
+      for (; rest % 2 === 1; rest = Math.floor(rest / 2)) {
         depth -= 1;
         add(place(depth - 1), place(depth), length);
       }

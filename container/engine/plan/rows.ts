@@ -5,10 +5,10 @@
  *
  * Invariant RW1: what is computed together has the bits of what is computed shard by shard.
  */
-import { finalise } from '../../../core/random.ts';
 import type { Range } from '../../../core/shards.ts';
-import { Bench, type Block } from './bench.ts';
+import { Bench } from './bench.ts';
 import type { Pass } from './step.ts';
+import { areSame, random, roundsOf, type TrialBench } from './trial.ts';
 
 /** [rows, k] * [k, n], with so many rows for each sample. The right side is stored as it is, or turned. */
 export interface RowProduct {
@@ -39,31 +39,15 @@ export function runsOf(
   };
 }
 
-/** Sums that are tried at least of a row or a column: at an edge only few may be in another order, and only some show it. */
-const tries = 1024;
-
-function isSame(
-  bench: Pick<Bench, 'kernels' | 'fixed' | 'floats' | 'ints'>,
-  { rows, n, k, turned }: RowProduct,
-  all: Range,
-  alone: readonly Range[],
-): boolean {
+function isSame(bench: TrialBench, { rows, n, k, turned }: RowProduct, all: Range, alone: readonly Range[]): boolean {
   const m = all.to * rows;
-  const rounds = Math.max(2, Math.ceil(tries / Math.min(m, n)));
+  const rounds = roundsOf(m, n);
   // Each round begins a row further, so that every place in the product meets other numbers.
-  const left = bench.fixed((m + rounds) * k);
-  const right = bench.fixed(k * n);
+  const left = random(bench, (m + rounds) * k);
+  const right = random(bench, k * n);
   const together = bench.fixed(m * n);
   const apart = bench.fixed(m * n);
-  for (const { offset, length } of [left, right]) {
-    const values = bench.floats(offset, length);
-    for (let i = 0; i < length; i += 1) values[i] = finalise(offset + i) / 2 ** 32 - 0.5;
-  }
   const [row, column] = turned ? [1, k] : [n, 1];
-  const bytesOf = ({ offset, length }: Block): Uint8Array => {
-    const { buffer, byteOffset, byteLength } = bench.ints(offset, length);
-    return new Uint8Array(buffer, byteOffset, byteLength);
-  };
   for (let round = 0; round < rounds; round += 1) {
     const multiply = ({ from, to }: Range, answer: number): void => {
       const [x, y] = [left.offset + (round + from * rows) * k * 4, answer + from * rows * n * 4];
@@ -71,7 +55,7 @@ function isSame(
     };
     multiply(all, together.offset);
     for (const run of alone) multiply(run, apart.offset);
-    if (Buffer.compare(bytesOf(together), bytesOf(apart)) !== 0) return false;
+    if (!areSame(bench, together, apart)) return false;
   }
   return true;
 }

@@ -51,8 +51,13 @@ export interface Sums {
   readonly length: number;
   /** Values that belong together where `write` can be asked for a part; else it is asked for all. */
   readonly row?: number;
-  /** Writes those of one shard, which is not empty, from the value `from` up to `until`, to the byte offset `to`. */
-  write(shard: Shard, to: number, from: number, until: number): void;
+  /**
+   * Writes those of one shard, which is not empty, from the value `from` up to `until`, to the byte offset `to`; `onTop` of
+   * what is there, with the bits of a sum, when the way says so.
+   */
+  write(shard: Shard, to: number, from: number, until: number, onTop: boolean): void;
+  /** The fastest way to write those of these shards; without it, standard pieces that are added up. */
+  way?(shards: readonly Shard[]): Way;
   /**
    * Their sum over the shards of a node in the fixed tree, with `rounded` to bfloat16 at every node; false when that is not
    * possible at once: nothing was done.
@@ -60,12 +65,19 @@ export interface Sums {
   writeSum?(shards: readonly Shard[], to: number, rounded: boolean): boolean;
 }
 
+export interface Way {
+  /** Values that are written and added up at once: of one shard any number, of more at most a standard piece. */
+  readonly length: number;
+  /** Whether a shard can be written on top of another. */
+  readonly onTop: boolean;
+}
+
 /** Values that are added up at once: with the partial sums they stay in the second-level cache. */
 const pieceValues = 2 ** 16;
 
 /** How many values of a layer are added up at once: whole rows, or all. */
-export function pieceOf({ length, row }: Sums): number {
-  return row === undefined ? length : Math.min(length, row * Math.max(1, Math.floor(pieceValues / row)));
+export function standardPiece(length: number, row = length): number {
+  return Math.min(length, row * Math.max(1, Math.floor(pieceValues / row)));
 }
 
 /** What a layer needs to know when it is compiled. */
