@@ -46,8 +46,12 @@ const rowMajor = 101;
 const asItIs = 111;
 const transposed = 112;
 
-/** Processors for which OpenBLAS has kernels of its own for small products. */
+/**
+ * Processors for which OpenBLAS has kernels of its own for small products, and its limit for them: 100 x 100 x 100
+ * (kernel/x86_64/sgemm_small_kernel_permit_skylakex.c).
+ */
 const withSmallKernels = ['SkylakeX', 'Cooperlake', 'Sapphirerapids'];
+const smallProduct = 100 ** 3;
 
 let found: Blas | { readonly kind: 'missing'; readonly why: string } | undefined;
 
@@ -87,7 +91,7 @@ function open(koffi: Koffi, library: ReturnType<Koffi['load']>): Blas {
   return {
     kind: 'found',
     name: `native/OpenBLAS-${version}-${processor}`,
-    unpacked: withSmallKernels.includes(processor) ? 10 ** 6 : 0,
+    unpacked: withSmallKernels.includes(processor) ? smallProduct : 0,
     product: (memory) => {
       let { buffer } = memory;
       let base = addressOf(buffer);
