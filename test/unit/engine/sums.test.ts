@@ -66,11 +66,11 @@ describe('the way is', () => {
   });
 
   test.each([
-    ['always', (answer: Float32Array) => (answer[0]! += 1)],
+    ['always', (answer: Float32Array) => answer.fill(1, 0, 1)],
     // Only where all products are zeros.
     [
       'in the sign of zero',
-      (answer: Float32Array) => answer.forEach((value, i) => value === 0 && (answer[i] = -value)),
+      (answer: Float32Array) => answer.set(answer.map((value) => (value === 0 ? -value : value))),
     ],
   ])('not on top where that has other bits %s, for one size of several', (_, touch) => {
     const wrong = library((answer, _rows, onTop) => {
@@ -91,7 +91,14 @@ describe('the way is', () => {
   test('tried once for each number of samples', () => {
     let trials = 0;
     const make = library();
-    const ways = waysOf(product, () => (trials++, make()), unpacked);
+    const ways = waysOf(
+      product,
+      () => {
+        trials += 1;
+        return make();
+      },
+      unpacked,
+    );
     for (const sizes of [[8, 8], [8, 0, 8, 8], [8]]) ways(shardsOf(...sizes));
     // Pieces of 64 rows, and the whole.
     expect(trials).toBe(2);
